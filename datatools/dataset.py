@@ -1,0 +1,322 @@
+"""A dataset directory: dataset.json, data_batch_*.bin, test_batch.bin and, after `corrupt`, manifest.h5.
+
+dataset.json is untrusted on the way in: every field is checked before anything is made of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datatools.errors import DataToolsError, listed
+from datatools.records import ImageShape, read_records
+
+FORMAT_VERSION = 1
+DATASET_FILE = "dataset.json"
+MANIFEST_FILE = "manifest.h5"
+SPLITS = ("train", "test")
+LABEL_STATES = ("clean", "noisy", "unknown")
+MAX_JSON_BYTES = 64 << 20
+MAX_CLASSES = 1 << 20
+MAX_SIDE = 1 << 16
+
+
+@dataclass(frozen=True)
+class BatchFile:
+    """One batch file of a split: its name inside the directory, its number of records, its SHA-256."""
+
+    name: str
+    records: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What dataset.json says.
+
+    Attributes:
+        labels: "clean" (a benchmark taken as clean), "noisy" (made by corrupt) or "unknown".
+        splits: the batch files of "train" and of "test", in record order.
+        source: name, location and sha256 (or None) of what the dataset was converted from.
+        noise: None, or type, rate, realised_rate, sampling, convention, seed and parent {name, sha256}.
+        limit: None, or how many records of each split were kept when it was converted.
+        label_set: which of several label sets of the source the labels are ("fine", "coarse"), or None.
+    """
+
+    name: str
+    image_shape: ImageShape
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[BatchFile, ...]]
+    source: dict[str, Any]
+    labels: str
+    noise: dict[str, Any] | None = None
+    limit: int | None = None
+    label_set: str | None = None
+    created_by: dict[str, str] = dataclasses.field(default_factory=lambda: package_version())
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def num_records(self, split: str) -> int:
+        return sum(file.records for file in self.splits[split])
+
+    def to_json(self) -> str:
+        """The text of dataset.json; the same metadata gives the same bytes."""
+        return json.dumps(
+            {
+                "format_version": FORMAT_VERSION,
+                "name": self.name,
+                "image_shape": self.image_shape._asdict(),
+                "num_classes": self.num_classes,
+                "class_names": list(self.class_names),
+                "splits": {
+                    split: {
+                        "records": self.num_records(split),
+                        "files": [dataclasses.asdict(file) for file in files],
+                    }
+                    for split, files in self.splits.items()
+                },
+                "source": self.source,
+                "limit": self.limit,
+                "label_set": self.label_set,
+                "labels": self.labels,
+                "noise": self.noise,
+                "created_by": self.created_by,
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Metadata:
+        """Parse and check dataset.json.
+
+        Raises:
+            ValueError: a field is missing, of the wrong type or out of range; the text says which.
+        """
+        return _Fields(_parse(text), "").metadata()
+
+
+def package_version() -> dict[str, str]:
+    """Name and version of this package, as dataset.json records it."""
+    try:
+        version = metadata.version("selfie-noisy-labels")
+    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        version = "unknown"
+    return {"package": "selfie-noisy-labels", "version": version}
+
+
+def _parse(text: str) -> dict[str, Any]:
+    def no_constant(name: str) -> None:
+        raise ValueError(f"{name} is not a number JSON knows")
+
+    try:
+        value = json.loads(text, parse_constant=no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+class _Fields:
+    """Typed look-up in a parsed JSON object; every complaint names the field."""
+
+    def __init__(self, values: dict[str, Any], where: str) -> None:
+        self.values, self.where = values, where
+
+    def get(self, key: str, kind: type | tuple[type, ...], optional: bool = False) -> Any:
+        name = f"{self.where}{key}"
+        value = self.values.get(key)
+        if value is None and optional:
+            return None
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        # bool is an int to Python, not to us
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            found = "missing" if key not in self.values else f"{value!r:.60}"
+            raise ValueError(f"'{name}' should be {' or '.join(k.__name__ for k in kinds)}, is {found}")
+        return value
+
+    def whole(self, key: str, low: int, high: int) -> int:
+        value = self.get(key, int)
+        if not low <= value <= high:
+            raise ValueError(f"'{self.where}{key}' should be in {low}..{high}, is {value!r:.60}")
+        return int(value)
+
+    def within(self, key: str, options: tuple[str, ...]) -> str:
+        value = self.get(key, str)
+        if value not in options:
+            raise ValueError(f"'{self.where}{key}' should be one of {', '.join(options)}, is {value!r:.60}")
+        return str(value)
+
+    def child(self, key: str) -> _Fields:
+        return _Fields(self.get(key, dict), f"{self.where}{key}.")
+
+    def batch_file(self) -> BatchFile:
+        name = self.get("name", str)
+        # a name from a downloaded dataset.json must not reach outside its directory
+        if not name or name != Path(name).name or name in (".", "..") or "\0" in name:
+            raise ValueError(f"'{self.where}name' should be a plain file name, is {name!r:.60}")
+        digest = self.get("sha256", str)
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise ValueError(f"'{self.where}sha256' should be 64 hexadecimal digits, is {digest!r:.80}")
+        return BatchFile(name, self.whole("records", 1, 2**32), digest)
+
+    def split(self) -> tuple[BatchFile, ...]:
+        entries = self.get("files", list)
+        files = []
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise ValueError(f"'{self.where}files[{number}]' should be an object, is {entry!r:.60}")
+            files.append(_Fields(entry, f"{self.where}files[{number}].").batch_file())
+        if len({file.name for file in files}) != len(files):
+            raise ValueError(f"'{self.where}files' names a file twice")
+        total = self.whole("records", 0, 2**32)
+        if total != sum(file.records for file in files):
+            raise ValueError(f"'{self.where}records' is {total}, its files have {sum(f.records for f in files)}")
+        return tuple(files)
+
+    def noise(self) -> dict[str, Any]:
+        self.get("type", str)
+        for key in ("rate", "realised_rate"):
+            value = self.get(key, (int, float), optional=key == "rate")
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"'{self.where}{key}' should be in 0..1, is {value!r:.60}")
+        for key in ("sampling", "convention"):
+            self.get(key, str, optional=True)
+        self.get("seed", int, optional=True)
+        parent = self.child("parent")
+        parent.get("name", str)
+        parent.get("sha256", str)
+        return self.values
+
+    def metadata(self) -> Metadata:
+        version = self.whole("format_version", 1, 2**31)
+        if version != FORMAT_VERSION:
+            raise ValueError(f"format_version {version} is not {FORMAT_VERSION}, the one this version reads")
+        shape = self.child("image_shape")
+        names = self.get("class_names", list)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("'class_names' should be strings")
+        if self.whole("num_classes", 1, MAX_CLASSES) != len(names):
+            raise ValueError(f"'num_classes' is {self.values['num_classes']}, 'class_names' has {len(names)}")
+        splits = self.child("splits")
+        labels = self.within("labels", LABEL_STATES)
+        noise = self.get("noise", dict, optional=True)
+        if (noise is not None) != (labels == "noisy"):
+            raise ValueError("'noise' should be there exactly when 'labels' is noisy")
+        limit = self.get("limit", int, optional=True)
+        return Metadata(
+            name=self.get("name", str),
+            image_shape=ImageShape(*(shape.whole(side, 1, MAX_SIDE) for side in ImageShape._fields)),
+            class_names=tuple(names),
+            splits={split: splits.child(split).split() for split in SPLITS},
+            source=self.get("source", dict),
+            labels=labels,
+            noise=None if noise is None else self.child("noise").noise(),
+            limit=limit,
+            label_set=self.get("label_set", str, optional=True),
+            created_by=self.get("created_by", dict),
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset directory that was opened: its path, its metadata and lazy access to its records."""
+
+    path: Path
+    metadata: Metadata
+
+    def batches(self, split: str) -> Iterator[np.ndarray]:
+        """The batch files of a split as memory maps of `records.record_dtype`, in record order.
+
+        Raises:
+            DataToolsError: a batch file is missing or not as long as dataset.json says.
+        """
+        for file in self.metadata.splits[split]:
+            records = read_records(self.path / file.name, self.metadata.image_shape)
+            if len(records) != file.records:
+                raise DataToolsError(
+                    f"{self.path / file.name}: {len(records):,} records, {DATASET_FILE} says {file.records:,}; "
+                    "make the dataset anew (--overwrite)"
+                )
+            yield records
+
+    def ids(self, split: str) -> np.ndarray:
+        """(N,) int64 ids of a split, in record order."""
+        return self._column(split, "id")
+
+    def labels(self, split: str) -> np.ndarray:
+        """(N,) int64 labels of a split as they stand in the records, in record order."""
+        return self._column(split, "label")
+
+    def _column(self, split: str, field: str) -> np.ndarray:
+        columns = [batch[field].astype(np.int64) for batch in self.batches(split)]
+        return np.concatenate([*columns, np.empty(0, np.int64)])
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / MANIFEST_FILE
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of dataset.json: it names every batch file's own, so it stands for the whole dataset."""
+        return hashlib.sha256((self.path / DATASET_FILE).read_bytes()).hexdigest()
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a dataset directory.
+
+    Raises:
+        DataToolsError: no dataset directory, or its dataset.json is not one.
+    """
+    path = Path(path)
+    file = path / DATASET_FILE
+    if not file.is_file():
+        what = "holds no dataset.json" if path.is_dir() else "no such dataset directory"
+        raise DataToolsError(f"{path}: {what}; name a directory that `datatools convert` or `corrupt` made")
+    if file.stat().st_size > MAX_JSON_BYTES:
+        raise DataToolsError(f"{file}: larger than {MAX_JSON_BYTES >> 20} MiB, so not a {DATASET_FILE}")
+    try:
+        return Dataset(path, Metadata.from_json(file.read_text(encoding="utf-8")))
+    except ValueError as error:  # JSON and UTF-8 errors are ValueErrors too
+        raise DataToolsError(f"{file}: {error}; make the dataset anew (--overwrite)") from None
+
+
+def find_dataset(root: Path, labels: str, remedy: str) -> Dataset:
+    """The only dataset under `root` whose labels are `labels` ("clean" or "noisy").
+
+    Args:
+        remedy: what the user can do where there is none.
+
+    Raises:
+        DataToolsError: none, or several; the message names what is there.
+    """
+    found, broken = [], []
+    for file in sorted(root.glob(f"*/{DATASET_FILE}")):
+        if file.parent.name.startswith("."):  # one that is being built
+            continue
+        try:
+            found.append(open_dataset(file.parent))
+        except DataToolsError:
+            broken.append(file.parent)
+    matching = [dataset for dataset in found if dataset.metadata.labels == labels]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise DataToolsError(
+            f"{root}: {len(matching)} {labels} datasets ({listed([d.path for d in matching])}); name one with --data"
+        )
+    there = [f"{d.path} ({d.metadata.labels})" for d in found] + [f"{p} (unreadable)" for p in broken]
+    raise DataToolsError(
+        f"{root}: no {labels} dataset ({'found ' + listed(there) if there else 'nothing there'}); {remedy}"
+    )

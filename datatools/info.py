@@ -1,0 +1,69 @@
+"""What a dataset directory holds, for the screen and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from datatools.dataset import SPLITS, Dataset
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """The facts of a dataset: dataset.json's, and the number of images of each class counted from the records."""
+    metadata = dataset.metadata
+    per_class = {split: np.bincount(dataset.labels(split), minlength=metadata.num_classes).tolist() for split in SPLITS}
+    return {
+        "path": str(dataset.path),
+        "name": metadata.name,
+        "image_shape": metadata.image_shape._asdict(),
+        "num_classes": metadata.num_classes,
+        "class_names": list(metadata.class_names),
+        "splits": {
+            split: {
+                "records": metadata.num_records(split),
+                "files": [file.name for file in metadata.splits[split]],
+                "records_per_class": per_class[split],
+            }
+            for split in SPLITS
+        },
+        "labels": metadata.labels,
+        "label_set": metadata.label_set,
+        "limit": metadata.limit,
+        "noise": metadata.noise,
+        "source": metadata.source,
+        "created_by": metadata.created_by,
+        "sha256": dataset.sha256,
+    }
+
+
+def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """(term, value) pairs of `describe` for a table of two columns."""
+    shape = facts["image_shape"]
+    names = facts["class_names"]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    rows = [
+        ("dataset", f"{facts['name']} ({facts['path']})"),
+        (
+            "images",
+            f"{shape['depth']} x {shape['height']} x {shape['width']} (depth x height x width), uint8",
+        ),
+        ("classes", f"{facts['num_classes']}: {shown}"),
+    ]
+    for split, content in facts["splits"].items():
+        counts = content["records_per_class"]
+        spread = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+        files = len(content["files"])
+        rows.append((split, f"{content['records']:,} in {files} file{'s' * (files > 1)}, {spread} a class"))
+    labels = facts["labels"] + (f", {facts['label_set']}" if facts["label_set"] else "")
+    rows.append(("labels", labels + (f", first {facts['limit']:,} of each split" if facts["limit"] else "")))
+    if noise := facts["noise"]:
+        rate = "" if noise["rate"] is None else f", rate {noise['rate']:g} requested"
+        rows += [
+            ("noise", f"{noise['type']}{rate}, {noise['realised_rate']:.6g} realised, {noise['sampling']}"),
+            ("", str(noise["convention"])),
+            ("noise seed", str(noise["seed"])),
+            ("parent", noise["parent"]["name"]),
+        ]
+    rows.append(("source", f"{facts['source'].get('name')}, {facts['source'].get('location')}"))
+    return rows

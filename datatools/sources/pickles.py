@@ -1,0 +1,152 @@
+"""Reads other people's pickles without running them.
+
+A pickle is a program. This one may only build plain containers, numbers, strings and plain number arrays: every
+global it names is replaced by a function of ours, or refused. NumPy itself is never called with what the file
+says; an array is put together here, after its shape and its bytes were seen to fit.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datatools.errors import DataToolsError
+
+PLAIN_KINDS = "biuf"
+
+
+class _RefusedError(Exception):
+    """The pickle asks for something that no data file needs."""
+
+
+class _Dtype:
+    """Stands for a numpy.dtype while unpickling: a code such as "u1", and a byte order."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: object) -> None:
+        self.code, self.order = code, "|"
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("|", "<", ">", "="):
+            raise _RefusedError("a dtype of unknown form")
+        self.order = state[1]
+
+    def resolve(self) -> np.dtype:
+        code = self.code.decode("ascii") if isinstance(self.code, bytes) else self.code
+        if not isinstance(code, str) or code[:1] not in PLAIN_KINDS or code[1:] not in ("1", "2", "4", "8"):
+            raise _RefusedError(f"an array of {code!r:.40}")
+        return np.dtype(code).newbyteorder(self.order)  # type: ignore[arg-type]
+
+
+class _Array:
+    """Stands for a numpy.ndarray while unpickling; becomes one in `value`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: np.ndarray | None = None
+
+    def __setstate__(self, state: object) -> None:
+        match state:
+            case (
+                int(),
+                tuple() as shape,
+                _Dtype() as dtype,
+                bool() | int() as fortran,
+                bytes() | str() as data,
+            ):
+                pass
+            case _:
+                raise _RefusedError("an array of unknown form")
+        raw = data.encode("latin-1") if isinstance(data, str) else data
+        if not all(isinstance(side, int) and side >= 0 for side in shape):
+            raise _RefusedError("an array of impossible shape")
+        flat = np.frombuffer(raw, dtype.resolve())
+        self.value = flat.reshape(shape, order="F" if fortran else "C")
+
+
+class _DataUnpickler(pickle.Unpickler):
+    """Unpickles containers, numbers, strings and plain arrays; see the module's docstring."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        # Functions, not classes, and bound to this unpickler: a BUILD opcode finds nothing it could change
+        allowed: dict[tuple[str, str], Any] = {
+            ("numpy.core.multiarray", "_reconstruct"): self._reconstruct,
+            ("numpy._core.multiarray", "_reconstruct"): self._reconstruct,
+            ("numpy", "ndarray"): "ndarray",
+            ("numpy", "dtype"): self._dtype,
+            ("_codecs", "encode"): self._encode,
+        }
+        try:
+            return allowed[module, name]
+        except KeyError:
+            raise _RefusedError(f"the pickle calls {module}.{name}") from None
+
+    def persistent_load(self, pid: object) -> Any:
+        raise _RefusedError("the pickle refers to something outside itself")
+
+    def _reconstruct(self, *_: object) -> _Array:
+        return _Array()
+
+    def _dtype(self, code: object, *_: object) -> _Dtype:
+        return _Dtype(code)
+
+    def _encode(self, text: object, encoding: object = "latin1") -> bytes:
+        if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1"):
+            raise _RefusedError("text of unknown encoding")
+        return text.encode("latin-1")
+
+
+def _check_memo(data: bytes) -> None:
+    """Refuse a memo index larger than the file: CPython's unpickler would allocate up to it."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
+            raise _RefusedError("the pickle asks for more memory than it can need")
+
+
+def _plain(value: Any) -> Any:
+    """Put the arrays in place of what stood for them."""
+    if isinstance(value, _Array):
+        if value.value is None:
+            raise _RefusedError("an array without content")
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if isinstance(key, (str, bytes))}
+    if isinstance(value, _Dtype) or callable(value):
+        raise _RefusedError("something that is not data")
+    return value
+
+
+def load_pickle(data: bytes, origin: Path | str) -> dict[str, Any]:
+    """The dictionary that a pickle holds: str keys; values are plain Python data or NumPy number arrays.
+
+    Bytes keys and strings of Python 2 become str keys; values that were Python 2 strings stay bytes.
+
+    Args:
+        origin: names the file in the error.
+
+    Raises:
+        DataToolsError: cut short, malformed, not a dictionary, or a pickle that does more than hold data.
+    """
+    load: Callable[[], Any] = _DataUnpickler(io.BytesIO(data), encoding="bytes").load
+    try:
+        _check_memo(data)
+        value = _plain(load())
+    except _RefusedError as error:
+        raise DataToolsError(
+            f"{origin}: not a data file, and was not executed: {error}; fetch the official archive"
+        ) from None
+    # whatever a malformed pickle raises, it is the file's fault: no code but this module's has run
+    except Exception as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise DataToolsError(f"{origin}: damaged or cut short ({reason}); fetch it again") from None
+    if not isinstance(value, dict):
+        raise DataToolsError(f"{origin}: holds a {type(value).__name__}, a dictionary was expected; fetch it again")
+    return {key.decode("latin-1") if isinstance(key, bytes) else key: item for key, item in value.items()}
