@@ -1,0 +1,1 @@
+"""Runs SELFIE and its baselines on the binary batches of `datatools`."""

@@ -1,0 +1,160 @@
+"""RunConfig: every setting of a run, resolved, and where each came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datatools.dataset import Dataset
+from trainer.errors import TrainerError
+from trainer.methods import METHODS
+from trainer.methods.base import Method
+from trainer.networks import NETWORKS
+
+DROP_POINTS = (0.5, 0.75)
+"""At which shares of the epochs the learning rate drops (SELFIE, section 4.1)."""
+DROP_FACTOR = 0.2
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values for the settings that are not given."""
+
+    title: str
+    network: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+PRESETS = {
+    "paper": Preset("the protocol of the SELFIE paper; wants a GPU", "densenet-25-12", 100, 128, 0.1),
+    "quick": Preset("a small network and few epochs; suits a CPU and small sets", "small-cnn", 40, 64, 0.05),
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of one run.
+
+    Attributes:
+        epochs: of each run; a method that restarts trains so many several times.
+        batch_size: the largest mini-batch; sizes differ by at most one (see `data.epoch_order`).
+        learning_rate: the first one; it is multiplied by `drop_factor` at each epoch (from 0) in `drop_epochs`.
+        weight_decay: factor w of the penalty ½ w ‖v‖² on every trainable variable v.
+        noise_rate: τ, what the method is told of the share of wrong labels; `noise_rate_from`: who told.
+        method_settings: the method's own settings, resolved.
+    """
+
+    method: str
+    network: str
+    preset: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    drop_epochs: tuple[int, ...]
+    noise_rate: float
+    noise_rate_from: str
+    seed: int
+    engine: str
+    method_settings: dict[str, Any]
+    drop_factor: float = DROP_FACTOR
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        _require("epochs", self.epochs, self.epochs >= 1, "at least 1")
+        _require("batch-size", self.batch_size, self.batch_size >= 2, "at least 2, for batch norm's sake")
+        _require(
+            "learning-rate",
+            self.learning_rate,
+            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            "above 0",
+        )
+        _require("noise-rate", self.noise_rate, 0 <= self.noise_rate < 1, "a fraction in [0, 1)")
+        _require("seed", self.seed, self.seed >= 0, "a whole number of at least 0")
+
+    def make_method(self) -> Method:
+        """The method with its settings."""
+        return METHODS[self.method].from_options(self.epochs, self.method_settings)
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        drops = sum(epoch >= drop for drop in self.drop_epochs)
+        return self.learning_rate * self.drop_factor**drops
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for config.json."""
+        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
+        """From what `to_json` gave."""
+        return cls(**{**values, "drop_epochs": tuple(values["drop_epochs"])})
+
+
+def _require(setting: str, value: object, holds: bool, expected: str) -> None:
+    if not holds:
+        raise TrainerError(f"--{setting} {value}: {expected} is expected")
+
+
+def resolve(
+    method: str,
+    dataset: Dataset,
+    *,
+    preset: str = "paper",
+    network: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    noise_rate: float | None = None,
+    seed: int = 0,
+    engine: str = "tensorflow",
+    method_options: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The settings of a run: what is given, else the preset's, else what follows from the number of epochs.
+
+    Raises:
+        TrainerError: an unknown name, a value out of range, or a noise rate that nobody knows.
+    """
+    for kind, name, known in (
+        ("method", method, METHODS),
+        ("preset", preset, PRESETS),
+        ("network", network or PRESETS["paper"].network, NETWORKS),
+    ):
+        if name not in known:
+            raise TrainerError(f"{kind} '{name}': not known; known are {', '.join(known)}")
+    base = PRESETS[preset]
+    epochs = base.epochs if epochs is None else epochs
+    _require("epochs", epochs, epochs >= 1, "at least 1")
+    made = METHODS[method].from_options(epochs, method_options or {})
+    rate, told_by = _noise_rate(dataset, noise_rate)
+    return RunConfig(
+        method=method,
+        network=network or base.network,
+        preset=preset,
+        epochs=epochs,
+        batch_size=base.batch_size if batch_size is None else batch_size,
+        learning_rate=base.learning_rate if learning_rate is None else learning_rate,
+        drop_epochs=tuple(math.ceil(point * epochs) for point in DROP_POINTS),
+        noise_rate=rate,
+        noise_rate_from=told_by,
+        seed=seed,
+        engine=engine,
+        method_settings=dataclasses.asdict(made),
+    )
+
+
+def _noise_rate(dataset: Dataset, given: float | None) -> tuple[float, str]:
+    metadata = dataset.metadata
+    if given is not None:
+        return given, "--noise-rate"
+    if metadata.noise is not None:
+        return float(metadata.noise["realised_rate"]), "manifest, realised"
+    if metadata.labels == "clean":
+        return 0.0, "clean labels"
+    raise TrainerError(f"{dataset.path}: nobody knows the noise rate of its labels; tell it with --noise-rate")

@@ -1,0 +1,110 @@
+"""What `trainer run` shows: the plan at the start, a line an epoch, and on a terminal a bar within the epoch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+HINT_SECONDS = 3600
+"""From this estimate on, a CPU run under the paper's protocol is told of the quick preset."""
+
+
+class Console:
+    """A `loop.Reporter` for people."""
+
+    def __init__(self) -> None:
+        self.bar = sys.stderr.isatty()
+        self.runs = self.epochs = 0
+
+    def start(self, facts: dict[str, Any]) -> None:
+        for term, value in plan(facts):
+            click.echo(f"{term:<9} {value}")
+        self.runs, self.epochs = facts["runs"], facts["config"].epochs
+
+    def steps(self, done: int, total: int) -> None:
+        if self.bar:
+            filled = 30 * done // total
+            print(
+                f"\r[{'#' * filled}{'.' * (30 - filled)}] step {done:,}/{total:,} ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        if self.bar:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        run = f"run {row['run']}/{self.runs} " if self.runs > 1 else ""
+        refurbished = ""
+        if row.get("refurbished"):
+            right = row["refurbishment_accuracy"]
+            refurbished = f"  refurbished {row['refurbished']:,}" + (
+                f" ({right:.1%} right)" if right is not None else ""
+            )
+        click.echo(
+            f"{run}epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}  loss {row['train_loss']:.4f}  "
+            f"test error {row['test_error']:.2%}{refurbished}  {row['images_per_second']:,.0f} images/s  "
+            f"{duration(seconds_left)} left"
+        )
+
+
+class Quiet:
+    """A `loop.Reporter` that says nothing."""
+
+    def start(self, facts: dict[str, Any]) -> None:
+        """Say nothing."""
+
+    def steps(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        """Say nothing."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "42 s", "3 min 20 s" or "5.2 h"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds / 3600:.1f} h"
+
+
+def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """(term, value) pairs that say what is going to run, on what, and for how long."""
+    config, data = facts["config"], facts["data"]
+    height, width, channels = data.image_shape
+    own = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
+    drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs)
+    times = f"{facts['runs']} runs x " if facts["runs"] > 1 else ""
+    rows = [
+        ("device", f"{facts['device']} ({config.engine})"),
+        (
+            "data",
+            f"{facts['dataset'].path}: {data.num_samples:,} training and {len(data.test_labels):,} test images of "
+            f"{height}x{width}x{channels}, {data.num_classes} classes",
+        ),
+        ("noise", f"rate {config.noise_rate:.4g} ({config.noise_rate_from})"),
+        ("method", config.method + (f": {own}" if own else "")),
+        ("network", f"{config.network}, {facts['parameters']:,} parameters"),
+        (
+            "training",
+            f"preset {config.preset}: learning rate {config.learning_rate:g}, times {config.drop_factor:g} at epochs "
+            f"{drops}; seed {config.seed}",
+        ),
+        (
+            "plan",
+            f"{times}{config.epochs} epochs x {facts['steps_per_epoch']:,} steps of {config.batch_size} images = "
+            f"{facts['steps']:,} steps, about {duration(facts['seconds'])} here",
+        ),
+    ]
+    if facts["on_cpu"] and config.preset == "paper" and facts["seconds"] > HINT_SECONDS:
+        rows.append(
+            (
+                "hint",
+                "the paper's protocol wants a GPU; --preset quick trains a small network in a fraction of the time",
+            )
+        )
+    return rows

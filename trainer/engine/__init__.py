@@ -1,0 +1,112 @@
+"""The engines: what trains a method's networks on a device.
+
+An engine owns the device: networks, optimizers, images, labels and the per-sample memory live there from start to
+end; the host sends sample indices and gets sums back.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from trainer.config import RunConfig
+    from trainer.data import TrainingData
+    from trainer.methods.base import Method
+
+ENGINES = {"tensorflow": "trainer.engine.tensorflow:TensorFlowEngine"}
+
+
+class Engine(Protocol):
+    """What `loop` asks of an engine."""
+
+    device: str
+    on_cpu: bool
+    memory: dict[str, np.ndarray]
+    """Per-sample memory by name, (N, …); reading copies it from the device, assigning to it copies it there."""
+
+    def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None: ...
+
+    def reset(self, run: int) -> None:
+        """Fresh weights, a function of (seed, run), and a fresh optimizer."""
+
+    def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
+        """Set the learning rate, and seed what is random inside a step by (seed, run, epoch)."""
+
+    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, float]:
+        """Train on (steps, B) int32 sample indices, one mini-batch a row; sums over all of them."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Sums over the test split: samples, loss, errors."""
+
+    def parameters(self) -> int:
+        """Number of trainable numbers of one network."""
+
+
+def make_engine(config: RunConfig, method: Method, data: TrainingData) -> Engine:
+    """The engine that `config` names, with data and fresh networks on its device.
+
+    Raises:
+        TrainerError: not installed, or another one is loaded already.
+    """
+    load_backend(config.engine)
+    module, name = ENGINES[config.engine].split(":")
+    engine: type[Engine] = getattr(importlib.import_module(module), name)
+    return engine(config, method, data)
+
+
+def load_backend(engine: str) -> Any:
+    """Import Keras on the framework `engine`, without the framework's chatter on the screen.
+
+    Raises:
+        TrainerError: not installed, or Keras runs on another framework in this process already.
+    """
+    os.environ["KERAS_BACKEND"] = engine
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with quiet_stderr():
+            keras = importlib.import_module("keras")
+            importlib.import_module(engine)
+    except ImportError as error:
+        raise TrainerError(
+            f"engine {engine}: cannot be loaded ({error}); install it with pip install '{engine}'"
+        ) from None
+    if keras.backend.backend() != engine:
+        raise TrainerError(f"engine {engine}: Keras runs on {keras.backend.backend()} in this process; start a new one")
+    return keras
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; shown after all if the block fails.
+
+    TensorFlow logs from C++ before its log level can be set; a Python-level redirect does not catch that.
+    """
+    sys.stderr.flush()
+    try:
+        own = os.dup(2)
+    except OSError:  # no stderr at all
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(own, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            os.close(own)

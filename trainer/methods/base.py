@@ -1,0 +1,139 @@
+"""The contract of a method: a pure function over a mini-batch.
+
+A method reads like the paper's algorithm. It holds settings and no state, is written in `keras.ops`, and knows
+neither the network nor the optimizer nor the clean labels: the engine gathers labels, logits and the batch's rows
+of the per-sample memory, calls `step`, takes the gradient of its losses, and writes the rows back.
+
+Notation of the docstrings: N training samples, K classes, B the mini-batch, q the history length.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from trainer import ops
+from trainer.errors import TrainerError
+
+Tensor = Any
+"""An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
+
+
+class Step(NamedTuple):
+    """What a method makes of a mini-batch.
+
+    Attributes:
+        losses: one scalar per network, to be differentiated.
+        rows: the batch's rows of the memory, to be written back.
+        clean_set: (B,) bool, the samples taken as clean, or None for a method that takes no such choice. All
+            False while the choice is not in use.
+        refurbishable: (B,) bool, the samples whose label is replaced because it is certain now, or None.
+        refurbished_labels: (B,) int32, the label a sample trains on in place of its given one, -1 where it
+            keeps that; or None.
+    """
+
+    losses: tuple[Tensor, ...]
+    rows: dict[str, Tensor]
+    clean_set: Tensor | None = None
+    refurbishable: Tensor | None = None
+    refurbished_labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of one method, as the command line shows it.
+
+    Attributes:
+        name: of the method's field. kind: int, float or str. minimum, maximum: inclusive.
+        default: how the default reads in `--help`; the value itself comes from `Method.from_options`.
+        choices: for kind str.
+    """
+
+    name: str
+    kind: type
+    help: str
+    default: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base of all methods; a subclass is a frozen dataclass whose fields are its resolved settings."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]] = ()
+    num_networks: ClassVar[int] = 1
+    logs: ClassVar[frozenset[str]] = frozenset()
+    """What its steps tell beside the loss: "clean_set", "refurbished"."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Method:
+        """The method with `given` settings; those not given follow their defaults and the number of epochs.
+
+        Raises:
+            TrainerError: a setting that contradicts another.
+        """
+
+    @property
+    def num_runs(self) -> int:
+        """How many times training starts afresh."""
+        return 1
+
+    def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
+        """What is remembered per sample at the start: arrays with leading axis N."""
+        return {}
+
+    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+        """What changes with the epoch (from 0), the mini-batch's size and the noise rate; same keys always."""
+        return {}
+
+    @abstractmethod
+    def step(
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+    ) -> Step:
+        """One mini-batch.
+
+        Args:
+            labels: (B,) int32 given labels. logits: one (B, K) float32 per network.
+            rows: the batch's rows of the memory. knobs: float32 scalars, the values of `knobs`.
+        """
+
+    def restart(self, memory: dict[str, np.ndarray], noise_rate: float) -> tuple[dict[str, np.ndarray], float]:
+        """Memory and noise rate with which the next run starts, from those the last one ended with."""
+        return memory, noise_rate
+
+
+def cross_entropy(labels: Tensor, log_probabilities: Tensor) -> Tensor:
+    """(B,) cross-entropy -log p(label). labels: (B,) int; log_probabilities: (B, K)."""
+    chosen = ops.one_hot(labels, log_probabilities.shape[-1], dtype=log_probabilities.dtype)
+    return -ops.sum(chosen * log_probabilities, axis=-1)
+
+
+def smallest(values: Tensor, count: Tensor) -> Tensor:
+    """(B,) bool: the `count` smallest of `values` (B,); of equal ones the first in the batch."""
+    rank = ops.argsort(ops.argsort(values))
+    return ops.cast(rank, "float32") < ops.cast(count, "float32")
+
+
+def keep_count(keep_rate: float, batch_size: int) -> int:
+    """ceil(keep_rate * batch_size), without the float noise that would turn ceil(0.6 * 5) into 4."""
+    return int(np.ceil(round(keep_rate * batch_size, 9)))
+
+
+def default_warm_up(epochs: int) -> int:
+    """A quarter of the epochs: SELFIE's 25 of 100. At least 1."""
+    return max(1, round(epochs / 4))
+
+
+def check_warm_up(warm_up: int, epochs: int) -> None:
+    """Raise TrainerError unless there are epochs left after the warm-up."""
+    if warm_up > epochs:
+        raise TrainerError(f"--warm-up {warm_up}: longer than the {epochs} epochs; lower it, or raise --epochs")

@@ -1,0 +1,191 @@
+"""SELFIE (Song, Kim, Lee: "SELFIE: Refurbishing Unclean Samples for Robust Deep Learning", ICML 2019), Algorithm 1.
+
+| paper | here |
+| --- | --- |
+| τ, noise rate | the knob behind `keep_count`; between runs `restart` lowers it |
+| γ, warm-up | `warm_up`, in epochs |
+| q, history length | `history_length` |
+| ε, uncertainty threshold | `uncertainty_threshold` |
+| H_x(q), label history | memory `history` (N, q), a ring; `seen` (N,) counts what was written |
+| F(x; q), predictive uncertainty, eq. 4 | `uncertainty` |
+| C, clean samples | `clean_set`: the ceil((1 - τ)|M|) of smallest loss |
+| R, refurbishable samples | `refurbishable`: F(x; q) <= ε |
+| y_refurb, eq. 5 | memory `refurbished_label` (N,), -1 where there is none |
+
+One forward pass a step: the predictions it makes are written to the history after the step has chosen by what the
+history held before, which is the official code's order. Beyond the paper, and as the official code does, a sample
+once refurbished stays in the update with its remembered label (`refurbish="remembered"`); `"certain"` is the
+paper's letter. docs/decisions/0003-selfie.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainer import ops
+from trainer.errors import TrainerError
+from trainer.methods.base import (
+    Method,
+    Option,
+    Step,
+    Tensor,
+    check_warm_up,
+    cross_entropy,
+    default_warm_up,
+    keep_count,
+    smallest,
+)
+
+MAX_HISTORY = 15
+"""q of the paper; a shorter warm-up shortens it."""
+
+
+@dataclass(frozen=True)
+class Selfie(Method):
+    """Trains on samples of small loss and on samples whose label the network's own history corrects."""
+
+    warm_up: int
+    history_length: int
+    uncertainty_threshold: float
+    restarts: int
+    refurbish: str
+
+    name = "selfie"
+    title = "clean samples by small loss, and refurbished labels where past predictions agree"
+    logs = frozenset({"clean_set", "refurbished"})
+    options = (
+        Option("warm_up", int, "Epochs of plain training first, γ.", "a quarter of the epochs", minimum=0),
+        Option(
+            "history_length",
+            int,
+            "How many past predictions of a sample are looked at, q.",
+            "15, at most the warm-up",
+            minimum=1,
+        ),
+        Option(
+            "uncertainty_threshold",
+            float,
+            "Refurbish where the normalised entropy of the history is at most this, ε, in [0, 1].",
+            "0.05",
+            minimum=0,
+            maximum=1,
+        ),
+        Option("restarts", int, "How often training starts afresh with what was refurbished.", "2", minimum=0),
+        Option(
+            "refurbish",
+            str,
+            "remembered: a sample once refurbished stays so (official code); certain: only while its history is "
+            "certain (Algorithm 1).",
+            "remembered",
+            choices=("remembered", "certain"),
+        ),
+    )
+
+    @classmethod
+    def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Selfie:
+        warm_up = given.get("warm_up", default_warm_up(epochs))
+        check_warm_up(warm_up, epochs)
+        history_length = given.get("history_length", max(1, min(MAX_HISTORY, warm_up)))
+        if history_length > max(1, warm_up):
+            raise TrainerError(
+                f"--history-length {history_length}: longer than the warm-up of {warm_up} epochs, which fills it; "
+                "lower it, or raise --warm-up"
+            )
+        return cls(
+            warm_up=warm_up,
+            history_length=history_length,
+            uncertainty_threshold=given.get("uncertainty_threshold", 0.05),
+            restarts=given.get("restarts", 2),
+            refurbish=given.get("refurbish", "remembered"),
+        )
+
+    @property
+    def num_runs(self) -> int:
+        return self.restarts + 1
+
+    def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
+        return {
+            "history": np.full((num_samples, self.history_length), -1, np.int32),
+            "seen": np.zeros(num_samples, np.int32),
+            "refurbished_label": np.full(num_samples, -1, np.int32),
+            "uncertainty": np.full(num_samples, np.nan, np.float32),
+        }
+
+    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+        return {
+            "warm_up": float(epoch < self.warm_up),
+            "keep_count": keep_count(1 - noise_rate, batch_size),
+        }
+
+    def step(
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+    ) -> Step:
+        (own_logits,) = logits
+        log_p = ops.log_softmax(own_logits)
+        warm_up = ops.cast(knobs["warm_up"], "bool")
+
+        clean = smallest(cross_entropy(labels, log_p), knobs["keep_count"])
+        uncertainty, likeliest = self._consult(rows["history"], rows["seen"], own_logits.shape[-1])
+        certain = ops.logical_and(uncertainty <= self.uncertainty_threshold, ops.logical_not(warm_up))
+        remembered = ops.where(certain, likeliest, rows["refurbished_label"])
+        # With "certain", labels remembered from earlier runs still serve the warm-up of this one
+        in_use = certain if self.refurbish == "certain" else remembered >= 0
+        in_use = ops.where(warm_up, remembered >= 0, in_use)
+
+        targets = ops.where(in_use, remembered, labels)
+        in_update = ops.logical_or(warm_up, ops.logical_or(clean, in_use))
+        weights = ops.cast(in_update, log_p.dtype)
+        loss = ops.sum(weights * cross_entropy(targets, log_p)) / ops.sum(weights)
+        return Step(
+            losses=(loss,),
+            rows=self._record(rows, own_logits, uncertainty, remembered),
+            clean_set=ops.logical_and(clean, ops.logical_not(warm_up)),
+            refurbishable=certain,
+            refurbished_labels=ops.where(in_use, remembered, -1),
+        )
+
+    def _consult(self, history: Tensor, seen: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        """F(x; q) and argmax_j P(j|x; q), from the history alone.
+
+        Args:
+            history: (B, q) int32 past predictions. seen: (B,) int32. num_classes: K.
+
+        Returns:
+            (B,) float32 uncertainty in [0, 1], infinite for a history that is not full; (B,) int32 label, the
+            lowest of equally frequent ones.
+        """
+        # votes[b, i]: how often the label in slot i stands in the whole history. Then
+        # sum_j P(j) log P(j) = 1/q sum_i log(votes_i / q), at a cost that does not grow with K.
+        same = ops.equal(history[:, :, None], history[:, None, :])
+        votes = ops.sum(ops.cast(same, "float32"), axis=2)
+        entropy = -ops.mean(ops.log(votes / self.history_length), axis=1)
+        uncertainty = entropy / float(np.log(num_classes))
+        most = ops.max(votes, axis=1, keepdims=True)
+        likeliest = ops.min(ops.where(ops.equal(votes, most), history, num_classes), axis=1)
+        full = seen >= self.history_length
+        return ops.where(full, uncertainty, float("inf")), likeliest
+
+    def _record(
+        self, rows: dict[str, Tensor], logits: Tensor, uncertainty: Tensor, remembered: Tensor
+    ) -> dict[str, Tensor]:
+        """The rows with this step's predictions in the history's oldest slot."""
+        prediction = ops.cast(ops.argmax(logits, axis=-1), "int32")
+        slot = ops.mod(rows["seen"], self.history_length)
+        here = ops.equal(ops.arange(self.history_length, dtype="int32")[None, :], slot[:, None])
+        return {
+            "history": ops.where(here, prediction[:, None], rows["history"]),
+            "seen": rows["seen"] + 1,
+            "refurbished_label": remembered,
+            "uncertainty": uncertainty,
+        }
+
+    def restart(self, memory: dict[str, np.ndarray], noise_rate: float) -> tuple[dict[str, np.ndarray], float]:
+        """Fresh history; refurbished labels stay; τ = min(τ, 1 - |ever refurbished| / N)."""
+        refurbished = memory["refurbished_label"]
+        fresh = self.memory(len(refurbished), 0)
+        left = 1 - float(np.mean(refurbished >= 0))
+        return {**fresh, "refurbished_label": refurbished}, min(noise_rate, left)
