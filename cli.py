@@ -14,7 +14,7 @@ import click
 from datatools.errors import DataToolsError
 
 DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify")
-TRAINER_COMMANDS = ("run",)
+TRAINER_COMMANDS = ("run", "report")
 
 
 class Door(click.Group):

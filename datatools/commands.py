@@ -51,6 +51,12 @@ def print_notices(notices: tuple[str, ...]) -> None:
     help="Which labels, where a set has several.  [default: fine]",
 )
 @click.option(
+    "--size",
+    type=click.IntRange(min=8, max=1024),
+    metavar="PIXELS",
+    help="Resample images to PIXELS x PIXELS (Lanczos), where a set allows it.  [default: the set's own]",
+)
+@click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
@@ -63,6 +69,7 @@ def convert(
     out: Path | None,
     root: Path,
     label_set: str | None,
+    size: int | None,
     limit: int | None,
     overwrite: bool,
 ) -> None:
@@ -81,6 +88,7 @@ def convert(
             source=source,
             out=out,
             label_set=label_set,
+            size=size,
             limit=limit,
             overwrite=overwrite,
             progress=progress,

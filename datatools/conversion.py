@@ -31,11 +31,13 @@ class Converted:
     notices: tuple[str, ...]
 
 
-def default_name(dataset: str, label_set: str | None, limit: int | None) -> str:
+def default_name(dataset: str, label_set: str | None, size: int | None, limit: int | None) -> str:
     """The directory's name where none is given: the parts that are not the default are in it."""
     parts = [dataset]
     if label_set is not None and label_set != (source_spec(dataset).label_sets or (None,))[0]:
         parts.append(label_set)
+    if size is not None:
+        parts.append(f"{size}x{size}")
     if limit is not None:
         parts.append(f"first{limit}")
     return "-".join(parts)
@@ -48,6 +50,7 @@ def convert(
     source: Path | None = None,
     out: Path | None = None,
     label_set: str | None = None,
+    size: int | None = None,
     limit: int | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -58,6 +61,7 @@ def convert(
         dataset: a name in `sources.SOURCES`.
         root: where datasets live; the source is looked for under root/raw where `source` is None.
         out: the directory to make; root/<name> where None.
+        label_set, size: as in `sources.base.Request`.
         limit: keep only the first so many records of each split.
 
     Raises:
@@ -66,9 +70,9 @@ def convert(
     if limit is not None and limit < 1:
         raise DataToolsError(f"limit {limit}: at least 1 record of each split is needed")
     spec = source_spec(dataset)
-    out = out or root / default_name(dataset, label_set, limit)
+    out = out or root / default_name(dataset, label_set, size, limit)
     check_free(out, overwrite)
-    found = open_source(dataset, Request(source, root / "raw", label_set))
+    found = open_source(dataset, Request(source, root / "raw", label_set, size))
     notices = [*found.notices, *_incomplete(dataset, found)]
     wanted = {split: min(found.splits[split].records, limit or 2**32) for split in SPLITS}
     for split, records in wanted.items():
@@ -88,6 +92,7 @@ def convert(
             source={"name": dataset, "location": found.location, "sha256": found.sha256},
             labels=spec.labels,
             limit=limit,
+            resized=None if size is None else {"side": size, "filter": "lanczos"},
             label_set=label_set or (spec.label_sets[0] if spec.label_sets else None),
         )
         (folder / DATASET_FILE).write_text(metadata.to_json(), encoding="utf-8")

@@ -49,6 +49,7 @@ class Metadata:
         noise: None, or type, rate, realised_rate, sampling, convention, seed and parent {name, sha256}.
         limit: None, or how many records of each split were kept when it was converted.
         label_set: which of several label sets of the source the labels are ("fine", "coarse"), or None.
+        resized: None, or side and filter of the resampling when it was converted.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Metadata:
     noise: dict[str, Any] | None = None
     limit: int | None = None
     label_set: str | None = None
+    resized: dict[str, Any] | None = None
     created_by: dict[str, str] = dataclasses.field(default_factory=lambda: package_version())
 
     @property
@@ -88,6 +90,7 @@ class Metadata:
                 "source": self.source,
                 "limit": self.limit,
                 "label_set": self.label_set,
+                "resized": self.resized,
                 "labels": self.labels,
                 "noise": self.noise,
                 "created_by": self.created_by,
@@ -225,6 +228,7 @@ class _Fields:
             noise=None if noise is None else self.child("noise").noise(),
             limit=limit,
             label_set=self.get("label_set", str, optional=True),
+            resized=self.get("resized", dict, optional=True),
             created_by=self.get("created_by", dict),
         )
 

@@ -30,6 +30,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "labels": metadata.labels,
         "label_set": metadata.label_set,
         "limit": metadata.limit,
+        "resized": metadata.resized,
         "noise": metadata.noise,
         "source": metadata.source,
         "created_by": metadata.created_by,

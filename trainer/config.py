@@ -33,7 +33,7 @@ class Preset:
 
 PRESETS = {
     "paper": Preset("the protocol of the SELFIE paper; wants a GPU", "densenet-25-12", 100, 128, 0.1),
-    "quick": Preset("a small network and few epochs; suits a CPU and small sets", "small-cnn", 40, 64, 0.05),
+    "quick": Preset("the same with a small network and fewer epochs; suits a CPU", "small-cnn", 40, 128, 0.1),
 }
 
 

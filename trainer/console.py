@@ -14,7 +14,9 @@ HINT_SECONDS = 3600
 class Console:
     """A `loop.Reporter` for people."""
 
-    def __init__(self) -> None:
+    def __init__(self, report_every: int = 1) -> None:
+        """`report_every`: epochs from one line to the next; a run's last epoch always has one."""
+        self.report_every = report_every
         self.bar = sys.stderr.isatty()
         self.runs = self.epochs = 0
 
@@ -36,6 +38,8 @@ class Console:
     def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
         if self.bar:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+        if row["epoch"] % self.report_every and row["epoch"] != self.epochs:
+            return
         run = f"run {row['run']}/{self.runs} " if self.runs > 1 else ""
         refurbished = ""
         if row.get("refurbished"):

@@ -17,7 +17,6 @@ from trainer.engine import Engine, make_engine
 from trainer.engine.step import engine_memory
 from trainer.methods.base import Method
 from trainer.run_log import (
-    CONFIG_FILE,
     RESULT_FILE,
     SAMPLES_FILE,
     RunLog,
@@ -232,8 +231,3 @@ def _summary(test_errors: list[float]) -> dict[str, float]:
         "last_test_error": test_errors[-1],
         "mean_last10_test_error": float(np.mean(test_errors[-LAST_EPOCHS:])),
     }
-
-
-def is_run(directory: Path) -> bool:
-    """Whether a directory holds a run, finished or not."""
-    return (directory / CONFIG_FILE).is_file()

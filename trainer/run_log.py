@@ -82,7 +82,13 @@ def write_config(directory: Path, config: RunConfig, dataset: Dataset, device: s
         directory / CONFIG_FILE,
         {
             **config.to_json(),
-            "dataset": {"name": dataset.metadata.name, "path": str(dataset.path), "sha256": dataset.sha256},
+            "dataset": {
+                "name": dataset.metadata.name,
+                "path": str(dataset.path),
+                "sha256": dataset.sha256,
+                "train_records": dataset.metadata.num_records("train"),
+                "noise": dataset.metadata.noise,
+            },
             "device": device,
             "versions": {"python": platform.python_version(), **_versions()},
         },

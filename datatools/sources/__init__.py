@@ -22,6 +22,7 @@ class SourceSpec:
         opener: "module:function"; imported when the source is used, so that `--help` stays fast.
         train_files: in how many batch files the training split is written.
         label_sets: the label sets it offers, the default first; empty where there is just one.
+        resizes: whether images can be resampled to another size.
         labels: "clean" for a benchmark whose labels are taken as the truth, else "unknown".
         official: number of training and of test images of the complete set, or None where there is no such number.
     """
@@ -30,6 +31,7 @@ class SourceSpec:
     opener: str
     train_files: int = 1
     label_sets: tuple[str, ...] = ()
+    resizes: bool = False
     labels: str = "clean"
     official: tuple[int, int] | None = None
 
@@ -50,6 +52,13 @@ SOURCES: dict[str, SourceSpec] = {
         "datatools.sources.cifar:open_cifar100",
         label_sets=("fine", "coarse"),
         official=(50_000, 10_000),
+    ),
+    "tiny-imagenet": SourceSpec(
+        "Tiny-ImageNet, the official zip or its folder",
+        "datatools.sources.tiny_imagenet:open_tiny_imagenet",
+        train_files=4,
+        resizes=True,
+        official=(100_000, 10_000),
     ),
     "mnist": SourceSpec(
         "MNIST, a folder with the four idx files, gzipped or not",
@@ -81,5 +90,7 @@ def open_source(name: str, request: Request) -> Source:
     if request.label_set is not None and request.label_set not in spec.label_sets:
         choice = f"has {' and '.join(spec.label_sets)}" if spec.label_sets else "has one label set; leave --labels out"
         raise DataToolsError(f"--labels {request.label_set}: {name} {choice}")
+    if request.size is not None and not spec.resizes:
+        raise DataToolsError(f"--size {request.size}: the images of {name} have one size; leave --size out")
     module, function = spec.opener.split(":")
     return cast(Callable[[Request], Source], getattr(import_module(module), function))(request)

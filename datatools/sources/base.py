@@ -60,8 +60,10 @@ class Request:
         location: an archive or a folder, or None to look under `raw`.
         raw: the folder where archives lie that were put there by hand.
         label_set: which of several label sets, or None for the source's own default.
+        size: resample images to size x size pixels, or None to keep theirs.
     """
 
     location: Path | None
     raw: Path
     label_set: str | None = None
+    size: int | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,17 @@ from typing import BinaryIO, Protocol, cast
 from datatools.errors import DataToolsError, listed
 
 MAX_UNPACKED_BYTES = 1 << 30
+BROKEN_ARCHIVE = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,  # zipfile, for a compression or a version it does not know
+    RuntimeError,  # zipfile, for an encrypted member
+)
+"""What the standard library raises on an archive that is damaged, cut short or forged."""
 
 
 class SourceFiles(Protocol):
@@ -78,7 +90,7 @@ def archive_errors(location: Path) -> Iterator[None]:
     """Turn what a broken archive raises into one line."""
     try:
         yield
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+    except BROKEN_ARCHIVE as error:
         raise DataToolsError(
             f"{location}: damaged or cut short ({str(error)[:100] or type(error).__name__}); fetch it again"
         ) from None

@@ -1,0 +1,112 @@
+"""The house's import rules: which way imports run, and what stays out of a fast command."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
+HEAVY = sorted(FRAMEWORKS | {"h5py", "PIL", "sklearn", "matplotlib", "rich"})
+
+# The layers of each package from the door down: a module imports from its own layer or from one below
+DATATOOLS_LAYERS = [
+    {"commands"},
+    {"conversion", "corruption", "verification", "info", "progress"},
+    {"sources", "noise", "building", "manifest"},
+    {"dataset"},
+    {"records", "seeding"},
+    {"errors"},
+]
+TRAINER_LAYERS = [
+    {"commands"},
+    {"loop", "console", "report"},
+    {"run_log"},
+    {"engine"},
+    {"data", "config"},
+    {"methods", "networks"},
+    {"ops", "errors"},
+]
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path, top_level_only: bool = False) -> Iterator[str]:
+    """The modules a file imports; what is under `if TYPE_CHECKING` is for the type checker and not counted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_level_only else _nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+        yield from _nodes(node)
+
+
+def layer(layers: list[set[str]], module: str) -> int:
+    part = module.split(".")[1]
+    found = [number for number, names in enumerate(layers) if part in names]
+    assert found, f"{module} is in no layer: add it to the list"
+    return found[0]
+
+
+@pytest.mark.parametrize("path", modules("datatools"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_datatools_knows_no_neural_network(path: Path) -> None:
+    tops = {name.split(".")[0] for name in imports(path)}
+    assert not tops & (FRAMEWORKS | {"trainer", "cli"})
+
+
+@pytest.mark.parametrize("path", [*modules("datatools"), *modules("trainer")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_imports_the_door(path: Path) -> None:
+    assert "cli" not in set(imports(path))
+
+
+@pytest.mark.parametrize(("package", "layers"), [("datatools", DATATOOLS_LAYERS), ("trainer", TRAINER_LAYERS)])
+def test_imports_run_one_way(package: str, layers: list[set[str]]) -> None:
+    for path in modules(package):
+        own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if own == f"{package}.__init__":
+            continue  # the API: names from everywhere, loaded when used
+        for name in imports(path):
+            home = ROOT / Path(*name.split(".")[:2])
+            if name.startswith(f"{package}.") and (home.is_dir() or home.with_suffix(".py").exists()):
+                assert layer(layers, own) <= layer(layers, name), f"{own} imports {name}"
+
+
+def test_methods_are_free_of_frameworks() -> None:
+    for path in modules("trainer/methods"):
+        assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS, path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["datatools", "--help"], ["datatools", "convert", "--help"], ["trainer", "run", "selfie", "--help"]],
+    ids=" ".join,
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import sys, cli\n"
+        "try:\n"
+        f"    getattr(cli, {arguments[0]!r}).main({arguments[1:]!r})\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code in (0, None)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.startswith("Usage:")
+    assert done.stderr.strip() == "[]"
