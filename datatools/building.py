@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from datatools.dataset import DATASET_FILE
@@ -28,19 +28,22 @@ def dataset_directory(out: Path, overwrite: bool) -> Iterator[Path]:
     Raises:
         DataToolsError: `out` exists and `overwrite` is not given, or `out` is something else than a dataset.
     """
+    out = out.absolute()  # "." has neither a name nor a parent
     check_free(out, overwrite)
+    new_parents = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    lock = os.open(partial, os.O_RDONLY)
+    partial, lock = _begin(out)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield partial
         partial.chmod(0o777 & ~_umask())  # mkdtemp's 0700 is for secrets, not for datasets
         _put_in_place(partial, out)
     finally:
         os.close(lock)
         shutil.rmtree(partial, ignore_errors=True)
+        if not out.exists():
+            with suppress(OSError):  # another build may have put something there
+                for folder in new_parents:
+                    folder.rmdir()
 
 
 def check_free(out: Path, overwrite: bool) -> None:
@@ -57,6 +60,21 @@ def check_free(out: Path, overwrite: bool) -> None:
         raise DataToolsError(f"{out}: exists already; pass --overwrite to replace it, or choose another --out")
 
 
+def _begin(out: Path) -> tuple[Path, int]:
+    """A new partial directory for `out`, and the descriptor that holds its lock."""
+    parent = os.open(out.parent, os.O_RDONLY)
+    try:
+        # one at a time, or another build could take the new directory for a stale one before it is locked
+        fcntl.flock(parent, fcntl.LOCK_EX)
+        _sweep(out)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+        lock = os.open(partial, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    finally:
+        os.close(parent)
+    return partial, lock
+
+
 def _put_in_place(partial: Path, out: Path) -> None:
     if not out.exists():
         partial.rename(out)
@@ -68,6 +86,8 @@ def _put_in_place(partial: Path, out: Path) -> None:
     except BaseException:
         if not out.exists():
             old.rename(out)
+        else:
+            old.rmdir()  # still empty: `out` did not move
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datatools.building import check_free, dataset_directory
-from datatools.dataset import DATASET_FILE, SPLITS, BatchFile, Dataset, Metadata, open_dataset
+from datatools.dataset import SPLITS, BatchFile, Dataset, Metadata, open_dataset, write_metadata
 from datatools.errors import DataToolsError
 from datatools.records import RecordWriter
 from datatools.sources import open_source, source_spec
@@ -95,7 +95,7 @@ def convert(
             resized=None if size is None else {"side": size, "filter": "lanczos"},
             label_set=label_set or (spec.label_sets[0] if spec.label_sets else None),
         )
-        (folder / DATASET_FILE).write_text(metadata.to_json(), encoding="utf-8")
+        write_metadata(folder, metadata)
     return Converted(open_dataset(out), tuple(notices))
 
 
@@ -137,16 +137,22 @@ class _Splits:
                     self.done += count
                     self.progress(self.done, self.total)
             files.append(BatchFile(name, writer.records, writer.sha256))
+        next(examples, None)  # lets the source look at what follows its last image: checksums, bytes too many
         return tuple(files)
 
 
 def _exactly(source: Source, split: str, records: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels and pixels of the first `records` examples of a split."""
     left = records
+    whole = records == source.splits[split].records
     for chunk in source.splits[split].chunks():
+        if whole and len(chunk.labels) > left:
+            raise DataToolsError(f"{source.location}: more {split} images than it promised; fetch the set again")
         labels = chunk.labels[:left]
         yield labels, chunk.decode()[:left]
         left -= len(labels)
-        if not left:
+        if not left and not whole:
             return
+    if not left:
+        return
     raise DataToolsError(f"{source.location}: its {split} images end {left:,} early; fetch the set again")

@@ -10,7 +10,14 @@ import numpy as np
 
 from datatools.building import check_free, dataset_directory
 from datatools.conversion import Progress, no_progress
-from datatools.dataset import DATASET_FILE, MANIFEST_FILE, BatchFile, Dataset, open_dataset, package_version
+from datatools.dataset import (
+    MANIFEST_FILE,
+    BatchFile,
+    Dataset,
+    open_dataset,
+    package_version,
+    write_metadata,
+)
 from datatools.errors import DataToolsError, listed
 from datatools.manifest import Manifest, realised_matrix, realised_rate, write_manifest
 from datatools.noise import noise_type, transition_matrix
@@ -34,7 +41,7 @@ class Corrupted:
 def rate_text(rate: float) -> str:
     """The rate as it stands in a directory's name: %g, or every digit where %g would drop some."""
     short = f"{rate:g}"
-    return short if float(short) == rate else repr(rate)
+    return short if float(short) == rate else repr(float(rate))
 
 
 def default_name(parent: str, noise: str, rate: float, seed: int) -> str:
@@ -53,8 +60,8 @@ def noisy_labels(labels: np.ndarray, ids: np.ndarray, matrix: np.ndarray, seed: 
     """
     if sampling not in SAMPLERS:
         raise DataToolsError(f"sampling '{sampling}': not known; known are {', '.join(SAMPLINGS)}")
-    if seed < 0:
-        raise DataToolsError(f"seed {seed}: a whole number of at least 0 is expected")
+    if not 0 <= seed < 1 << 63:
+        raise DataToolsError(f"seed {seed}: a whole number from 0 to 2**63 - 1 is expected")
     return SAMPLERS[sampling](labels, ids, matrix, seed)
 
 
@@ -78,6 +85,7 @@ def corrupt(
         DataToolsError: a bad argument, a parent that is noisy already, or `out` is taken.
     """
     noise, spec = noise_type(noise)
+    rate = float(rate)  # a NumPy float would show in the name
     matrix = transition_matrix(noise, parent.metadata.num_classes, rate)
     if parent.metadata.labels == "noisy":
         raise DataToolsError(
@@ -85,8 +93,12 @@ def corrupt(
             f"{(parent.metadata.noise or {})['parent']['name']}, instead"
         )
     out = out or parent.path.parent / default_name(parent.path.resolve().name, noise, rate, seed)
+    if out.resolve() == parent.path.resolve():
+        raise DataToolsError(f"{out}: is the clean dataset itself, never overwritten with noise; choose another --out")
     check_free(out, overwrite)
     ids, clean = parent.ids("train"), parent.labels("train")
+    for _ in parent.batches("test"):  # raises where one is missing or cut short
+        pass
     _check_parent(parent, ids, clean)
     noisy = noisy_labels(clean, ids, matrix, seed, sampling)
     manifest = _manifest(ids, clean, noisy, matrix, noise, rate, seed, sampling)
@@ -109,7 +121,7 @@ def corrupt(
             },
             created_by=package_version(),
         )
-        (folder / DATASET_FILE).write_text(metadata.to_json(), encoding="utf-8")
+        write_metadata(folder, metadata)
     notices = _notices(parent, clean, noisy, matrix) if rate else ()
     return Corrupted(open_dataset(out), manifest, notices)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +28,7 @@ LABEL_STATES = ("clean", "noisy", "unknown")
 MAX_JSON_BYTES = 64 << 20
 MAX_CLASSES = 1 << 20
 MAX_SIDE = 1 << 16
+MAX_IMAGE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,18 @@ class Metadata:
         return _Fields(_parse(text), "").metadata()
 
 
+def write_metadata(folder: Path, metadata: Metadata) -> None:
+    """Write dataset.json into `folder`."""
+    try:
+        data = metadata.to_json().encode()
+    except UnicodeEncodeError:
+        raise DataToolsError(
+            f"{folder.parent}: a name or path with bytes that are no UTF-8 text cannot be written to {DATASET_FILE}; "
+            "rename it"
+        ) from None
+    (folder / DATASET_FILE).write_bytes(data)
+
+
 def package_version() -> dict[str, str]:
     """Name and version of this package, as dataset.json records it."""
     try:
@@ -124,6 +138,8 @@ def _parse(text: str) -> dict[str, Any]:
 
     try:
         value = json.loads(text, parse_constant=no_constant)
+        # what cannot be written back as it was read: lone surrogates, numbers beyond a float
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
@@ -200,7 +216,7 @@ class _Fields:
         parent = self.child("parent")
         parent.get("name", str)
         parent.get("sha256", str)
-        return self.values
+        return {**dict.fromkeys(("rate", "sampling", "convention", "seed")), **self.values}
 
     def metadata(self) -> Metadata:
         version = self.whole("format_version", 1, 2**31)
@@ -218,11 +234,18 @@ class _Fields:
         if (noise is not None) != (labels == "noisy"):
             raise ValueError("'noise' should be there exactly when 'labels' is noisy")
         limit = self.get("limit", int, optional=True)
+        image_shape = ImageShape(*(shape.whole(side, 1, MAX_SIDE) for side in ImageShape._fields))
+        if math.prod(image_shape) > MAX_IMAGE_BYTES:
+            raise ValueError(f"'image_shape' {image_shape} is larger than {MAX_IMAGE_BYTES:,} bytes")
+        files = {split: splits.child(split).split() for split in SPLITS}
+        names_of_files = [file.name for split in SPLITS for file in files[split]] + [DATASET_FILE, MANIFEST_FILE]
+        if len(set(names_of_files)) != len(names_of_files):
+            raise ValueError("'splits' names a file twice, or one that is not a batch file")
         return Metadata(
             name=self.get("name", str),
-            image_shape=ImageShape(*(shape.whole(side, 1, MAX_SIDE) for side in ImageShape._fields)),
+            image_shape=image_shape,
             class_names=tuple(names),
-            splits={split: splits.child(split).split() for split in SPLITS},
+            splits=files,
             source=self.get("source", dict),
             labels=labels,
             noise=None if noise is None else self.child("noise").noise(),

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from datatools.dataset import SPLITS, Dataset
+from datatools.errors import DataToolsError
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """The facts of a dataset: dataset.json's, and the number of images of each class counted from the records."""
     metadata = dataset.metadata
-    per_class = {split: np.bincount(dataset.labels(split), minlength=metadata.num_classes).tolist() for split in SPLITS}
+    per_class = {split: _per_class(dataset, split) for split in SPLITS}
     return {
         "path": str(dataset.path),
         "name": metadata.name,
@@ -36,6 +37,13 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "created_by": metadata.created_by,
         "sha256": dataset.sha256,
     }
+
+
+def _per_class(dataset: Dataset, split: str) -> list[int]:
+    labels, num_classes = dataset.labels(split), dataset.metadata.num_classes
+    if len(labels) and labels.max() >= num_classes:
+        raise DataToolsError(f"{dataset.path}: {split} label {labels.max()} with {num_classes} classes; make it anew")
+    return [int(count) for count in np.bincount(labels, minlength=num_classes)]
 
 
 def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:

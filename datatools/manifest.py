@@ -7,6 +7,7 @@ Attributes: noise_type, rate, realised_rate, sampling, seed, num_classes, format
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def realised_rate(clean_labels: np.ndarray, noisy_labels: np.ndarray) -> float:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write manifest.h5; the same content gives the same bytes."""
-    with h5py.File(path, "x") as file:
+    # In memory first: where the disk is full, the HDF5 library crashes as it closes the file
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
         file.create_dataset("id", data=manifest.ids.astype(np.uint32))
         file.create_dataset("clean_label", data=manifest.clean_labels.astype(np.int32))
         file.create_dataset("noisy_label", data=manifest.noisy_labels.astype(np.int32))
@@ -73,6 +76,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         file.attrs["seed"] = -1 if manifest.seed is None else manifest.seed
         file.attrs["num_classes"] = manifest.num_classes
         file.attrs["format_version"] = FORMAT_VERSION
+    with path.open("xb") as target:
+        target.write(memory.getbuffer())
 
 
 def read_manifest(path: Path, records: int, num_classes: int) -> Manifest:
@@ -101,6 +106,8 @@ def _read(file: h5py.File, records: int, num_classes: int) -> Manifest:
     matrix = (num_classes, num_classes)
     if int(file.attrs["format_version"]) != FORMAT_VERSION:
         raise ValueError(f"format_version is not {FORMAT_VERSION}")
+    if int(file.attrs["num_classes"]) != num_classes:
+        raise ValueError(f"num_classes is not {num_classes}")
     rate, seed = float(file.attrs["rate"]), int(file.attrs["seed"])
     return Manifest(
         ids=_column(file, "id", np.uint32, (records,)),
@@ -123,7 +130,7 @@ def _column(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"no dataset '{name}'")
     dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external or dataset.chunks:
         raise ValueError(f"'{name}' is not a plain dataset")
     if dataset.shape != shape or dataset.dtype != dtype:
         raise ValueError(f"'{name}' is {dataset.dtype}{dataset.shape}, expected {np.dtype(dtype)}{shape}")

@@ -46,6 +46,8 @@ def load(dataset: Dataset) -> TrainingData:
     Raises:
         DataToolsError: batches or manifest are damaged, or do not belong together.
     """
+    if dataset.metadata.num_classes < 2:
+        raise TrainerError(f"{dataset.path}: has one class; there is nothing to tell apart, at least two are needed")
     train_images, train_labels = _split(dataset, "train")
     test_images, test_labels = _split(dataset, "test")
     return TrainingData(

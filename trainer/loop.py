@@ -15,6 +15,7 @@ from trainer.config import RunConfig
 from trainer.data import TrainingData, epoch_order, load
 from trainer.engine import Engine, make_engine
 from trainer.engine.step import engine_memory
+from trainer.errors import TrainerError
 from trainer.methods.base import Method
 from trainer.run_log import (
     RESULT_FILE,
@@ -132,6 +133,11 @@ class _Training:
             "images_per_second": self.data.num_samples / seconds,
         }
         self.log.epoch(row)
+        if not math.isfinite(row["train_loss"]):
+            raise TrainerError(
+                f"{self.log.directory}: the training loss is {row['train_loss']} in run {run + 1}, epoch {epoch + 1}; "
+                "lower --learning-rate"
+            )
         left = self.method.num_runs * self.config.epochs - self.epochs_done
         self.reporter.epoch(row, left * self.seconds / self.epochs_done)
         return row

@@ -7,6 +7,7 @@ member or an archive that unpacks to more than any image set of this kind is ref
 from __future__ import annotations
 
 import gzip
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -18,11 +19,13 @@ from typing import BinaryIO, Protocol, cast
 from datatools.errors import DataToolsError, listed
 
 MAX_UNPACKED_BYTES = 1 << 30
+MAX_HEADER_BYTES = 1 << 20
 BROKEN_ARCHIVE = (
     tarfile.TarError,
     gzip.BadGzipFile,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     ValueError,
     NotImplementedError,  # zipfile, for a compression or a version it does not know
@@ -57,19 +60,35 @@ class FolderFiles:
         return (self.location / name).open("rb")
 
 
+class _CheckedMember(tarfile.TarInfo):
+    """A header that is looked at before tarfile believes it.
+
+    tarfile reads extended headers (long names, pax) whole, however large they say they are, and goes back and
+    forth without end where a size is negative.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _CheckedMember:
+        member = super().frombuf(buf, encoding, errors)
+        extended = member.type in (*tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if member.size < 0 or (extended and member.size > MAX_HEADER_BYTES):
+            raise ValueError(f"a header of {member.size} bytes")
+        return member
+
+
 class TarFiles:
     """The plain files of a tar archive, whatever its compression, whatever folder they are in."""
 
     def __init__(self, location: Path) -> None:
         self.location = location
         with archive_errors(location):
-            self._archive = tarfile.open(location, "r:*")  # noqa: SIM115 - lives as long as the source
+            self._archive = tarfile.open(location, "r:*", tarinfo=_CheckedMember)  # noqa: SIM115 - lives as long as the source
             self._members = {PurePosixPath(member.name).name: member for member in self._plain_members()}
 
     def _plain_members(self) -> Iterator[tarfile.TarInfo]:
         for member in self._archive:
             # checked member by member: the archive is unpacked only as far as it was found harmless
-            if member.offset_data + member.size > MAX_UNPACKED_BYTES:
+            if member.size < 0 or member.offset_data + member.size > MAX_UNPACKED_BYTES:
                 raise DataToolsError(
                     f"{self.location}: unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB, so not the archive meant; "
                     "fetch the official one"
@@ -91,9 +110,8 @@ def archive_errors(location: Path) -> Iterator[None]:
     try:
         yield
     except BROKEN_ARCHIVE as error:
-        raise DataToolsError(
-            f"{location}: damaged or cut short ({str(error)[:100] or type(error).__name__}); fetch it again"
-        ) from None
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise DataToolsError(f"{location}: damaged or cut short ({reason}); fetch it again") from None
 
 
 def open_files(location: Path, folders: Sequence[str]) -> SourceFiles:

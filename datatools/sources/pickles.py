@@ -34,14 +34,19 @@ class _Dtype:
         self.code, self.order = code, "|"
 
     def __setstate__(self, state: object) -> None:
-        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("|", "<", ">", "="):
+        if (
+            not isinstance(state, tuple)
+            or len(state) < 2
+            or state[1] not in ("|", "<", ">", "=", b"|", b"<", b">", b"=")
+        ):
             raise _RefusedError("a dtype of unknown form")
-        self.order = state[1]
+        # Python 2 wrote it as a byte string
+        self.order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
 
     def resolve(self) -> np.dtype:
         code = self.code.decode("ascii") if isinstance(self.code, bytes) else self.code
         if not isinstance(code, str) or code[:1] not in PLAIN_KINDS or code[1:] not in ("1", "2", "4", "8"):
-            raise _RefusedError(f"an array of {code!r:.40}")
+            raise _RefusedError(f"an array of {code[:40]!r}" if isinstance(code, str) else "an array of unknown type")
         return np.dtype(code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
@@ -72,17 +77,31 @@ class _Array:
         self.value = flat.reshape(shape, order="F" if fortran else "C")
 
 
+class _Function:
+    """Stands for a global while unpickling. It has no attributes, so a BUILD opcode finds nothing to change."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __call__(self, *arguments: object) -> Any:
+        return self._call(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise _RefusedError("it changes a function")
+
+
 class _DataUnpickler(pickle.Unpickler):
     """Unpickles containers, numbers, strings and plain arrays; see the module's docstring."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # Functions, not classes, and bound to this unpickler: a BUILD opcode finds nothing it could change
         allowed: dict[tuple[str, str], Any] = {
-            ("numpy.core.multiarray", "_reconstruct"): self._reconstruct,
-            ("numpy._core.multiarray", "_reconstruct"): self._reconstruct,
+            ("numpy.core.multiarray", "_reconstruct"): _Function(self._reconstruct),
+            ("numpy._core.multiarray", "_reconstruct"): _Function(self._reconstruct),
             ("numpy", "ndarray"): "ndarray",
-            ("numpy", "dtype"): self._dtype,
-            ("_codecs", "encode"): self._encode,
+            ("numpy", "dtype"): _Function(self._dtype),
+            ("_codecs", "encode"): _Function(self._encode),
         }
         try:
             return allowed[module, name]
@@ -111,14 +130,18 @@ def _check_memo(data: bytes) -> None:
             raise _RefusedError("the pickle asks for more memory than it can need")
 
 
-def _plain(value: Any) -> Any:
-    """Put the arrays in place of what stood for them."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Put the arrays in place of what stood for them: in the dictionary itself, where every official file has them."""
     if isinstance(value, _Array):
         if value.value is None:
             raise _RefusedError("an array without content")
         return value.value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if isinstance(key, (str, bytes))}
+        if depth:  # no official file nests them, and dictionaries that share others would unfold without end
+            raise _RefusedError("a dictionary in a dictionary")
+        return {key: _plain(item, 1) for key, item in value.items() if isinstance(key, (str, bytes))}
+    if isinstance(value, (list, tuple)) and not all(isinstance(item, (int, float, str, bytes)) for item in value):
+        raise _RefusedError("a list of something else than numbers and text")
     if isinstance(value, _Dtype) or callable(value):
         raise _RefusedError("something that is not data")
     return value

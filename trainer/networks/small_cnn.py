@@ -1,7 +1,7 @@
 """A small convolutional network for a CPU: enough to learn digits and CIFAR, and to memorise wrong labels.
 
-Three convolutions 3x3 (32, 64, 128 filters), each with batch norm, ReLU and max pool 2x2; dense 128 with batch norm
-and ReLU; dense.
+Three convolutions 3x3 (32, 64, 128 filters), each with batch norm, ReLU and max pool 2x2; dense 128 with batch norm,
+ReLU and dropout 0.5; dense.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.networks.layers import convolution, dense, norm_relu
+from trainer.networks.layers import convolution, dense, dropout, norm_relu
 
 FILTERS = (32, 64, 128)
 DENSE_UNITS = 128
+DROPOUT = 0.5
 
 
 def small_cnn(input_shape: tuple[int, int, int], num_classes: int, weights: np.random.Generator) -> Any:
@@ -25,4 +26,5 @@ def small_cnn(input_shape: tuple[int, int, int], num_classes: int, weights: np.r
         x = norm_relu(convolution(x, filters, 3, weights))
         x = keras.layers.MaxPooling2D(2, padding="same")(x)
     x = norm_relu(dense(keras.layers.Flatten()(x), DENSE_UNITS, weights))
+    x = dropout(x, DROPOUT, weights)
     return keras.Model(images, dense(x, num_classes, weights))
