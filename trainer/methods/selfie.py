@@ -162,7 +162,9 @@ class Selfie(Method):
         # sum_j P(j) log P(j) = 1/q sum_i log(votes_i / q), at a cost that does not grow with K.
         same = ops.equal(history[:, :, None], history[:, None, :])
         votes = ops.sum(ops.cast(same, "float32"), axis=2)
-        entropy = -ops.mean(ops.log(votes / self.history_length), axis=1)
+        # A unanimous history is exactly 0, also where a compiler multiplies by the rounded 1/q instead of dividing
+        unanimous = votes >= self.history_length
+        entropy = -ops.mean(ops.where(unanimous, 0.0, ops.log(votes / self.history_length)), axis=1)
         uncertainty = entropy / float(np.log(num_classes))
         most = ops.max(votes, axis=1, keepdims=True)
         likeliest = ops.min(ops.where(ops.equal(votes, most), history, num_classes), axis=1)
