@@ -18,7 +18,7 @@ TRAINER_COMMANDS = ("run", "report")
 
 
 class Door(click.Group):
-    """A group whose commands live in `<name>.commands`, and that turns expected errors into one line."""
+    """A group whose commands live in `<name>.commands.<command>`, and that turns expected errors into one line."""
 
     def __init__(self, name: str, commands: tuple[str, ...], help: str) -> None:
         super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +30,7 @@ class Door(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.command_names:
             return None
-        return cast(click.Command, getattr(import_module(f"{self.name}.commands"), cmd_name))
+        return cast(click.Command, getattr(import_module(f"{self.name}.commands.{cmd_name}"), cmd_name))
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:

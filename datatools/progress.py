@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 2.0
 LINE_EVERY_SECONDS = 5.0
 
 
@@ -27,14 +27,17 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _Lines:
-    """A line every few seconds, the first after one."""
+    """A line every few seconds while work goes on; the end speaks for itself."""
 
     def __init__(self, title: str, unit: str) -> None:
         self.title, self.unit = title, unit
-        self.due = time.monotonic() + QUIET_SECONDS
+        self.due: float | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() < self.due:
+        now = time.monotonic()
+        if self.due is None:
+            self.due = now + QUIET_SECONDS
+        if now < self.due or done == total:
             return
-        self.due = time.monotonic() + LINE_EVERY_SECONDS
+        self.due = now + LINE_EVERY_SECONDS
         print(f"{self.title}: {done:,} of {total:,} {self.unit}", file=sys.stderr, flush=True)

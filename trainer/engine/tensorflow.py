@@ -46,9 +46,9 @@ class TensorFlowEngine:
         # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
         signature = None if compile else [tf.TensorSpec((None, None), tf.int32), knobs]
         # the step is a function of its own, so that it is traced once though the loop names it twice
-        self._step = tf.function(self._train_step, reduce_retracing=not compile)
+        self._step = tf.function(self._train_step, autograph=False, reduce_retracing=not compile)
         self._train = tf.function(self._train_steps, jit_compile=compile, input_signature=signature)
-        self._test = tf.function(self._test_batch, jit_compile=compile, reduce_retracing=not compile)
+        self._test = tf.function(self._test_batch, autograph=False, jit_compile=compile, reduce_retracing=not compile)
 
     @property
     def memory(self) -> dict[str, np.ndarray]:

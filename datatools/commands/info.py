@@ -1,0 +1,26 @@
+"""`datatools info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from datatools.commands.options import directory_argument
+
+
+@click.command(epilog="Example: datatools info data/cifar10-pair-0.2-seed0 --json")
+@directory_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
+def info(directory: Path, as_json: bool) -> None:
+    """Say what a dataset directory holds."""
+    from datatools.dataset import open_dataset
+    from datatools.info import describe, summary
+
+    facts = describe(open_dataset(directory))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for term, value in summary(facts):
+        click.echo(f"{term:<11} {value}")
