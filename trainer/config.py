@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datatools.dataset import Dataset
+from trainer.engine import ENGINES
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import Method
@@ -124,6 +125,7 @@ def resolve(
     for kind, name, known in (
         ("method", method, METHODS),
         ("preset", preset, PRESETS),
+        ("engine", engine, ENGINES),
         ("network", network or PRESETS["paper"].network, NETWORKS),
     ):
         if name not in known:

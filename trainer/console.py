@@ -69,10 +69,11 @@ class Quiet:
 
 def duration(seconds: float) -> str:
     """Seconds as "42 s", "3 min 20 s" or "5.2 h"."""
+    seconds = round(seconds)
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds} s"
     if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+        return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds / 3600:.1f} h"
 
 
@@ -81,7 +82,7 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
     config, data = facts["config"], facts["data"]
     height, width, channels = data.image_shape
     own = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
-    drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs)
+    drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
     times = f"{facts['runs']} runs x " if facts["runs"] > 1 else ""
     rows = [
         ("device", f"{facts['device']} ({config.engine})"),
@@ -95,8 +96,9 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("network", f"{config.network}, {facts['parameters']:,} parameters"),
         (
             "training",
-            f"preset {config.preset}: learning rate {config.learning_rate:g}, times {config.drop_factor:g} at epochs "
-            f"{drops}; seed {config.seed}",
+            f"preset {config.preset}: learning rate {config.learning_rate:g}"
+            + (f", times {config.drop_factor:g} at epochs {drops}" if drops else "")
+            + f"; seed {config.seed}",
         ),
         (
             "plan",

@@ -21,7 +21,8 @@ from trainer.run_log import (
     RESULT_FILE,
     SAMPLES_FILE,
     RunLog,
-    claim_directory,
+    check_free,
+    clear_directory,
     write_config,
     write_json,
     write_samples,
@@ -56,11 +57,12 @@ def train(
     Raises:
         TrainerError: the directory is taken, the data do not belong together, or the loss is not finite.
     """
-    claim_directory(directory, overwrite)
+    check_free(directory, overwrite)
     started = time.monotonic()
     data = load(dataset)
     method = config.make_method()
     engine = make_engine(config, method, data)
+    clear_directory(directory)
     write_config(directory, config, dataset, engine.device)
     step_seconds = _probe(engine, method, config, data)
     reporter.start(_facts(config, dataset, data, method, engine, step_seconds))

@@ -61,7 +61,7 @@ def collect(paths: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
         for directory in directories:
             try:
                 runs[directory.resolve()] = _read(directory)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, LookupError, TypeError) as error:
                 what = "not finished" if not (directory / RESULT_FILE).is_file() else f"cannot be read ({error})"
                 notices.append(f"{directory}: {what}; left out")
     if not runs:
@@ -77,6 +77,8 @@ def _read(directory: Path) -> FinishedRun:
     with (directory / METRICS_FILE).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     metrics = {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
+    if not {"epoch", "test_error"} <= metrics.keys():
+        raise ValueError(f"{METRICS_FILE} has no test errors")
     noise = config["dataset"]["noise"]
     rate = "" if noise is None or noise["rate"] is None else f" {noise['rate']:g}"
     group = Group(

@@ -54,12 +54,14 @@ def _text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def claim_directory(directory: Path, overwrite: bool) -> None:
-    """Make the run directory, empty.
+def check_free(directory: Path, overwrite: bool) -> None:
+    """See that a run may be written to `directory`; nothing is touched.
 
     Raises:
         TrainerError: a run is there and `overwrite` is not given, or something that is no run.
     """
+    if directory.exists() and not directory.is_dir():
+        raise TrainerError(f"{directory}: exists and is not a directory; choose another --run-dir")
     if directory.is_dir() and any(directory.iterdir()):
         if not (directory / CONFIG_FILE).is_file():
             raise TrainerError(
@@ -71,8 +73,12 @@ def claim_directory(directory: Path, overwrite: bool) -> None:
                 f"{directory}: holds a run already ({state}); pass --overwrite to replace it, or choose another "
                 "--run-dir"
             )
-        for name in (RESULT_FILE, METRICS_FILE, SAMPLES_FILE, CONFIG_FILE):
-            (directory / name).unlink(missing_ok=True)
+
+
+def clear_directory(directory: Path) -> None:
+    """Make the run directory, without the files of an earlier run."""
+    for name in (RESULT_FILE, METRICS_FILE, SAMPLES_FILE, CONFIG_FILE):
+        (directory / name).unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
 
 

@@ -70,6 +70,7 @@ def load_backend(engine: str) -> Any:
     Raises:
         TrainerError: not installed, or Keras runs on another framework in this process already.
     """
+    before = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -77,6 +78,10 @@ def load_backend(engine: str) -> Any:
             keras = importlib.import_module("keras")
             importlib.import_module(engine)
     except ImportError as error:
+        if before is None:
+            del os.environ["KERAS_BACKEND"]
+        else:
+            os.environ["KERAS_BACKEND"] = before
         raise TrainerError(
             f"engine {engine}: cannot be loaded ({error}); install it with pip install '{engine}'"
         ) from None

@@ -128,12 +128,38 @@ def keep_count(keep_rate: float, batch_size: int) -> int:
     return int(np.ceil(round(keep_rate * batch_size, 9)))
 
 
+def check_options(method: type[Method], given: Mapping[str, Any]) -> None:
+    """Raise TrainerError unless `given` holds options of `method` alone, each in its range."""
+    known = {option.name: option for option in method.options}
+    for name, value in given.items():
+        setting = f"--{name.replace('_', '-')} {value}"
+        if name not in known:
+            raise TrainerError(f"{setting}: not an option of {method.name}; its own are {', '.join(known) or 'none'}")
+        option = known[name]
+        if option.choices:
+            if value not in option.choices:
+                raise TrainerError(f"{setting}: one of {', '.join(option.choices)} is expected")
+        elif not isinstance(value, (int, float)) or (option.kind is int and not isinstance(value, int)):
+            raise TrainerError(f"{setting}: {'a whole' if option.kind is int else 'a'} number is expected")
+        elif not _within(value, option):
+            ends = [] if option.minimum is None else [f"at least {option.minimum:g}"]
+            ends += [] if option.maximum is None else [f"at most {option.maximum:g}"]
+            raise TrainerError(f"{setting}: {' and '.join(ends)} is expected")
+
+
+def _within(value: float, option: Option) -> bool:
+    """Whether a number is in the option's range; not-a-number is in none."""
+    low = -np.inf if option.minimum is None else option.minimum
+    high = np.inf if option.maximum is None else option.maximum
+    return bool(low <= value <= high)
+
+
 def default_warm_up(epochs: int) -> int:
     """A quarter of the epochs: SELFIE's 25 of 100. At least 1."""
     return max(1, round(epochs / 4))
 
 
 def check_warm_up(warm_up: int, epochs: int) -> None:
-    """Raise TrainerError unless there are epochs left after the warm-up."""
+    """Raise TrainerError unless the warm-up fits into the epochs."""
     if warm_up > epochs:
         raise TrainerError(f"--warm-up {warm_up}: longer than the {epochs} epochs; lower it, or raise --epochs")

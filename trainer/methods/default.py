@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer import ops
-from trainer.methods.base import Method, Step, Tensor, cross_entropy
+from trainer.methods.base import Method, Step, Tensor, check_options, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Default(Method):
 
     @classmethod
     def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Default:
+        check_options(cls, given)
         return cls()
 
     def step(

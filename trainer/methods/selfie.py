@@ -33,6 +33,7 @@ from trainer.methods.base import (
     Option,
     Step,
     Tensor,
+    check_options,
     check_warm_up,
     cross_entropy,
     default_warm_up,
@@ -87,6 +88,7 @@ class Selfie(Method):
 
     @classmethod
     def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Selfie:
+        check_options(cls, given)
         warm_up = given.get("warm_up", default_warm_up(epochs))
         check_warm_up(warm_up, epochs)
         history_length = given.get("history_length", max(1, min(MAX_HISTORY, warm_up)))
