@@ -56,7 +56,6 @@ def measure(method: str, root: Path, path: Path, seed: int, epochs: int) -> dict
         "refurbished": int(last["refurbished"]) if "refurbished" in last else None,
         "refurbishment_accuracy": round(float(last["refurbishment_accuracy"]), 4) if "refurbished" in last else None,
         "runs": result["runs"],
-        "wall_seconds": round(result["wall_seconds"]),
     }
 
 

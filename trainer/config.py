@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from datatools.dataset import Dataset
-from trainer.engine import ENGINES
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.networks import NETWORKS
 
+ENGINES = {"tensorflow": "trainer.engine.tensorflow:TensorFlowEngine"}
+"""What can train, as "module:class"; loaded by `trainer.engine` when a run starts."""
 DROP_POINTS = (0.5, 0.75)
 """At which shares of the epochs the learning rate drops (SELFIE, section 4.1)."""
 DROP_FACTOR = 0.2

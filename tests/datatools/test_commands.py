@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -420,10 +419,12 @@ finally:
 
 def test_help_comes_in_half_a_second(tmp_path: Path) -> None:
     seconds = []
-    for _ in range(3):  # the best of three: another process may have the processor
-        start = time.perf_counter()
+    for _ in range(3):
+        before = os.times()
         outcome = in_child("--help", cwd=tmp_path)
-        seconds.append(time.perf_counter() - start)
+        after = os.times()
+        # of the processor, so that a busy machine is no failure
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert outcome.code == 0
         if seconds[-1] < 0.5:
             break

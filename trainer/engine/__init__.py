@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from trainer.config import ENGINES, RunConfig
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
-    from trainer.config import RunConfig
     from trainer.data import TrainingData
     from trainer.methods.base import Method
-
-ENGINES = {"tensorflow": "trainer.engine.tensorflow:TensorFlowEngine"}
 
 
 class Engine(Protocol):
