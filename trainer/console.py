@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
 
+LINE_EVERY_SECONDS = 30
+"""Where there is no bar, an epoch that takes longer than this has lines within."""
 HINT_SECONDS = 3600
 """From this estimate on, a CPU run under the paper's protocol is told of the quick preset."""
 
@@ -19,6 +22,7 @@ class Console:
         self.report_every = report_every
         self.bar = sys.stderr.isatty()
         self.runs = self.epochs = 0
+        self.last_line = time.monotonic()
 
     def start(self, facts: dict[str, Any]) -> None:
         for term, value in plan(facts):
@@ -26,7 +30,10 @@ class Console:
         self.runs, self.epochs = facts["runs"], facts["config"].epochs
 
     def steps(self, done: int, total: int) -> None:
-        if self.bar:
+        if not self.bar:
+            if time.monotonic() - self.last_line > LINE_EVERY_SECONDS and done < total:
+                self._line(f"step {done:,} of {total:,}")
+        else:
             filled = 30 * done // total
             print(
                 f"\r[{'#' * filled}{'.' * (30 - filled)}] step {done:,}/{total:,} ",
@@ -47,11 +54,15 @@ class Console:
             refurbished = f"  refurbished {row['refurbished']:,}" + (
                 f" ({right:.1%} right)" if right is not None else ""
             )
-        click.echo(
+        self._line(
             f"{run}epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}  loss {row['train_loss']:.4f}  "
             f"test error {row['test_error']:.2%}{refurbished}  {row['images_per_second']:,.0f} images/s  "
             f"{duration(seconds_left)} left"
         )
+
+    def _line(self, text: str) -> None:
+        click.echo(text)
+        self.last_line = time.monotonic()
 
 
 class Quiet:

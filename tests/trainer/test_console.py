@@ -137,3 +137,14 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     quiet.epoch(row(1), 0.0)
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+def test_a_long_epoch_has_lines_within_where_there_is_no_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("trainer.console.time.monotonic", lambda: now[0])
+    console = Console()
+    for done, now[0] in ((10, 5.0), (20, 31.0), (30, 40.0), (40, 70.0), (50, 140.0)):
+        console.steps(done, 50)
+    assert capsys.readouterr().out.splitlines() == ["step 20 of 50", "step 40 of 50"]
