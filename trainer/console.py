@@ -117,6 +117,7 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"{facts['steps']:,} steps, about {duration(facts['seconds'])} here",
         ),
     ]
+    rows += [("note", notice) for notice in facts["notices"]]
     if facts["on_cpu"] and config.preset == "paper" and facts["seconds"] > HINT_SECONDS:
         rows.append(
             (

@@ -215,6 +215,7 @@ def _facts(
         "parameters": engine.parameters(),
         "num_networks": method.num_networks,
         "runs": method.num_runs,
+        "notices": method.notices,
         "steps": epochs * steps,
         "steps_per_epoch": steps,
         "seconds": epochs * (steps + test_steps) * step_seconds,

@@ -24,6 +24,7 @@ def facts(config: RunConfig | None = None, **others: Any) -> dict[str, Any]:
         "parameters": 123_456,
         "num_networks": 1,
         "runs": 3,
+        "notices": (),
         "steps": 1_200,
         "steps_per_epoch": 100,
         "seconds": 90.0,
@@ -148,3 +149,8 @@ def test_a_long_epoch_has_lines_within_where_there_is_no_bar(
     for done, now[0] in ((10, 5.0), (20, 31.0), (30, 40.0), (40, 70.0), (50, 140.0)):
         console.steps(done, 50)
     assert capsys.readouterr().out.splitlines() == ["step 20 of 50", "step 40 of 50"]
+
+
+def test_what_a_method_remarks_upon_is_part_of_the_plan() -> None:
+    assert ("note", "mind this") in plan(facts(notices=("mind this",)))
+    assert "note" not in dict(plan(facts()))

@@ -314,3 +314,10 @@ def test_restart_lowers_the_noise_rate_to_the_share_never_refurbished_and_never_
     expected = method.memory(4, 4)
     for key in expected.keys() - {"refurbished_label"}:
         np.testing.assert_array_equal(fresh[key], expected[key])
+
+
+def test_a_history_too_short_to_tell_is_remarked_upon() -> None:
+    assert selfie(history_length=15).notices == ()
+    (notice,) = selfie(history_length=1).notices
+    assert "by chance" in notice
+    assert "--warm-up" in notice

@@ -87,6 +87,11 @@ class Method(ABC):
         """How many times training starts afresh."""
         return 1
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know about these settings before they are run, a line each."""
+        return ()
+
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         """What is remembered per sample at the start: arrays with leading axis N."""
         return {}

@@ -43,6 +43,8 @@ from trainer.methods.base import (
 
 MAX_HISTORY = 15
 """q of the paper; a shorter warm-up shortens it."""
+SHORT_HISTORY = 4
+"""A history shorter than this is remarked upon."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,15 @@ class Selfie(Method):
     @property
     def num_runs(self) -> int:
         return self.restarts + 1
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        if self.history_length >= SHORT_HISTORY:
+            return ()
+        return (
+            f"a history of {self.history_length} predictions is soon unanimous by chance, and wrong labels get "
+            "refurbished; more epochs, or a longer --warm-up with --history-length, make it longer",
+        )
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         return {
