@@ -1,32 +1,37 @@
-"""A clean dataset -> the same images with noisy labels, and the manifest of the clean ones."""
+"""A clean dataset -> a noisy copy of it, and the manifest of what was clean."""
 
 from __future__ import annotations
 
-import shutil
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from datatools.building import check_free, dataset_directory
 from datatools.conversion import Progress, no_progress
+from datatools.copying import copy_file, images_of, overwrite_records, threads
 from datatools.dataset import (
+    DATASET_FILE,
     MANIFEST_FILE,
     BatchFile,
     Dataset,
+    Metadata,
     open_dataset,
     package_version,
     write_metadata,
 )
 from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, realised_matrix, realised_rate, write_manifest
-from datatools.noise import noise_type, transition_matrix
-from datatools.noise.sampling import SAMPLINGS, sample_bernoulli, sample_exact
-from datatools.records import file_sha256, record_dtype
+from datatools.manifest import Manifest, realised_matrix, write_manifest
+from datatools.noise import noise_type
+from datatools.noise.contract import Drawn, NoiseRequest, NoiseType, check_options, check_rate
+from datatools.noise.sampling import check_seed
+from datatools.records import file_sha256, records_per_chunk
 
 NOTABLE_GAP = 0.005
 """From this difference between realised and requested rate on, `corrupt` says so."""
-SAMPLERS = {"exact": sample_exact, "bernoulli": sample_bernoulli}
 
 
 @dataclass(frozen=True)
@@ -44,163 +49,226 @@ def rate_text(rate: float) -> str:
     return short if float(short) == rate else repr(float(rate))
 
 
-def default_name(parent: str, noise: str, rate: float, seed: int) -> str:
-    """<parent>-<type>-<rate>-seed<seed>."""
-    return f"{parent}-{noise}-{rate_text(rate)}-seed{seed}"
-
-
-def noisy_labels(labels: np.ndarray, ids: np.ndarray, matrix: np.ndarray, seed: int, sampling: str) -> np.ndarray:
-    """Noisy labels for clean ones: a function of (seed, id), see `noise.sampling`.
-
-    Args:
-        labels, ids: (N,) int64. matrix: (K, K) float64, row-stochastic. sampling: "exact" or "bernoulli".
-
-    Returns:
-        (N,) int64.
-    """
-    if sampling not in SAMPLERS:
-        raise DataToolsError(f"sampling '{sampling}': not known; known are {', '.join(SAMPLINGS)}")
-    if not 0 <= seed < 1 << 63:
-        raise DataToolsError(f"seed {seed}: a whole number from 0 to 2**63 - 1 is expected")
-    return SAMPLERS[sampling](labels, ids, matrix, seed)
+def default_name(
+    parent: str,
+    noise: str,
+    rate: float | None,
+    seed: int,
+    matrix: Path | None = None,
+    column: str | None = None,
+) -> str:
+    """<parent>-<type>-<rate>-seed<seed>; <parent>-matrix-<stem>-seed<seed>; <parent>-human-<column>."""
+    if column is not None:
+        # the column is one of the file's, which may call it as it likes
+        return f"{parent}-{noise}-{column.replace('/', '_')}"
+    what = matrix.stem if matrix is not None else rate_text(rate or 0.0)
+    return f"{parent}-{noise}-{what}-seed{seed}"
 
 
 def corrupt(
     parent: Dataset,
     *,
-    rate: float,
     noise: str,
-    seed: int = 0,
-    sampling: str = "exact",
+    rate: float | None = None,
+    seed: int | None = None,
+    sampling: str | None = None,
+    matrix: Path | None = None,
+    labels: Path | None = None,
+    column: str | None = None,
+    donor: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Corrupted:
-    """Give a dataset's training records noisy labels; the test batch and all pixels stay as they are.
+    """Give a dataset's training records noise; test batch and, but for open-set noise, pixels stay as they are.
 
     Args:
-        noise: a name in `noise.NOISE_TYPES`. out: the directory to make, beside the parent where None.
+        noise: a name in `noise.NOISE_TYPES`. seed, sampling: 0 and the type's first sampling where None.
+        rate, matrix, labels, column, donor: those that the type needs, and no other.
+        out: the directory to make, beside the parent where None.
 
     Raises:
-        DataToolsError: a bad argument, a parent that is noisy already, or `out` is taken.
+        DataToolsError: a bad argument, a parent that is noisy already, or `out` is taken. Nothing is left behind then.
     """
     noise, spec = noise_type(noise)
-    rate = float(rate)  # a NumPy float would show in the name
-    matrix = transition_matrix(noise, parent.metadata.num_classes, rate)
+    rate = None if rate is None else float(rate)  # a NumPy float would show in the name
+    given: dict[str, Any] = {"rate": rate, "matrix": matrix, "labels": labels, "column": column, "donor": donor}
+    check_options(noise, spec, given, sampling, seed)
+    if rate is not None:
+        check_rate(rate)
+    check_seed(seed or 0)
+    _check_clean(parent)
+    out = out or parent.path.parent / default_name(parent.path.resolve().name, noise, rate, seed or 0, matrix, column)
+    if out.resolve() == parent.path.resolve():
+        raise DataToolsError(f"{out}: is the clean dataset itself, never overwritten with noise; choose another --out")
+    check_free(out, overwrite)
+    ids, clean = _parent_records(parent)
+    request = NoiseRequest(parent, ids, clean, seed=seed or 0, sampling=sampling or spec.samplings[0], **given)
+    drawn = spec.draw(request)
+    manifest = _manifest(request, drawn, noise, spec)
+    with dataset_directory(out, overwrite) as folder:
+        files = _patched_copy(request, drawn, folder, progress)
+        write_manifest(folder / MANIFEST_FILE, manifest)
+        write_metadata(folder, _metadata(request, drawn, manifest, spec, out.name, files))
+    return Corrupted(open_dataset(out), manifest, (*drawn.notices, *_notices(request, drawn)))
+
+
+def _check_clean(parent: Dataset) -> None:
     if parent.metadata.labels == "noisy":
         raise DataToolsError(
             f"{parent.path}: has noise already, and noise on noise has no known rate; corrupt its parent, "
             f"{(parent.metadata.noise or {})['parent']['name']}, instead"
         )
-    out = out or parent.path.parent / default_name(parent.path.resolve().name, noise, rate, seed)
-    if out.resolve() == parent.path.resolve():
-        raise DataToolsError(f"{out}: is the clean dataset itself, never overwritten with noise; choose another --out")
-    check_free(out, overwrite)
-    ids, clean = parent.ids("train"), parent.labels("train")
+
+
+def _parent_records(parent: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and labels of the training records, in record order, after a look at whether they can be right."""
+    none = np.empty(0, np.int64)
+    columns = [(none, none)]
+    columns += [(batch["id"].astype(np.int64), batch["label"].astype(np.int64)) for batch in parent.batches("train")]
+    ids, clean = (np.concatenate(column) for column in zip(*columns, strict=True))
     for _ in parent.batches("test"):  # raises where one is missing or cut short
         pass
-    _check_parent(parent, ids, clean)
-    noisy = noisy_labels(clean, ids, matrix, seed, sampling)
-    manifest = _manifest(ids, clean, noisy, matrix, noise, rate, seed, sampling)
-    with dataset_directory(out, overwrite) as folder:
-        files = _patched_copy(parent, folder, noisy, progress)
-        write_manifest(folder / MANIFEST_FILE, manifest)
-        metadata = replace(
-            parent.metadata,
-            name=out.name,
-            splits={"train": files, "test": parent.metadata.splits["test"]},
-            labels="noisy",
-            noise={
-                "type": noise,
-                "rate": rate,
-                "realised_rate": manifest.realised_rate,
-                "sampling": sampling,
-                "convention": spec.convention,
-                "seed": seed,
-                "parent": {"name": parent.path.resolve().name, "sha256": parent.sha256},
-            },
-            created_by=package_version(),
-        )
-        write_metadata(folder, metadata)
-    notices = _notices(parent, clean, noisy, matrix) if rate else ()
-    return Corrupted(open_dataset(out), manifest, notices)
-
-
-def _check_parent(parent: Dataset, ids: np.ndarray, clean: np.ndarray) -> None:
     if len(ids) != len(np.unique(ids)) or (len(ids) and ids.max() != len(ids) - 1):
         raise DataToolsError(f"{parent.path}: ids are not 0..{len(ids) - 1}, each once; convert it again")
     if len(clean) and clean.max() >= parent.metadata.num_classes:
         raise DataToolsError(
             f"{parent.path}: label {clean.max()} with {parent.metadata.num_classes} classes; convert it again"
         )
+    return ids, clean
 
 
-def _manifest(
-    ids: np.ndarray,
-    clean: np.ndarray,
-    noisy: np.ndarray,
-    matrix: np.ndarray,
-    noise: str,
-    rate: float,
-    seed: int,
-    sampling: str,
-) -> Manifest:
-    by_id = np.argsort(ids)
+def _manifest(request: NoiseRequest, drawn: Drawn, noise: str, spec: NoiseType) -> Manifest:
+    by_id = np.argsort(request.ids)
+    changed = request.clean != drawn.labels if drawn.replaced_by is None else drawn.replaced_by >= 0
     return Manifest(
-        ids=ids[by_id].astype(np.uint32),
-        clean_labels=clean[by_id].astype(np.int32),
-        noisy_labels=noisy[by_id].astype(np.int32),
-        realised_matrix=realised_matrix(clean, noisy, len(matrix)),
-        transition_matrix=matrix,
+        ids=request.ids[by_id].astype(np.uint32),
+        clean_labels=request.clean[by_id].astype(np.int32),
+        noisy_labels=drawn.labels[by_id].astype(np.int32),
+        realised_matrix=realised_matrix(request.clean, drawn.labels, request.num_classes),
+        transition_matrix=drawn.transition_matrix,
         noise_type=noise,
-        rate=rate,
-        realised_rate=realised_rate(clean, noisy),
-        sampling=sampling,
-        seed=seed,
+        rate=request.rate,
+        realised_rate=float(np.mean(changed)) if len(changed) else 0.0,
+        sampling=request.sampling,
+        seed=request.seed if spec.is_seeded else None,
+        replaced_by=None if drawn.replaced_by is None else drawn.replaced_by[by_id],
     )
 
 
-def _patched_copy(parent: Dataset, folder: Path, noisy: np.ndarray, progress: Progress) -> tuple[BatchFile, ...]:
-    """Copy the batches and write the noisy labels over the clean ones; pixels are never re-encoded."""
-    total = parent.metadata.num_records("train") + parent.metadata.num_records("test")
+def _metadata(
+    request: NoiseRequest,
+    drawn: Drawn,
+    manifest: Manifest,
+    spec: NoiseType,
+    name: str,
+    files: tuple[BatchFile, ...],
+) -> Metadata:
+    """dataset.json of the copy."""
+    parent = request.parent
+    return replace(
+        parent.metadata,
+        name=name,
+        splits={"train": files, "test": parent.metadata.splits["test"]},
+        labels="noisy",
+        noise={
+            "type": manifest.noise_type,
+            "rate": manifest.rate,
+            "realised_rate": manifest.realised_rate,
+            "sampling": manifest.sampling,
+            "convention": spec.convention,
+            "seed": manifest.seed,
+            "parent": {"name": parent.path.resolve().name, "sha256": parent.sha256},
+            **drawn.facts,
+        },
+        created_by=package_version(),
+    )
+
+
+def _patched_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
+    """Copy every file and write what the noise changes over it; pixels are never re-encoded.
+
+    Several files at a time: copying and hashing leave Python to itself.
+    """
+    parent = request.parent
+    train, test = parent.metadata.splits["train"], parent.metadata.splits["test"]
+    starts = np.cumsum([0, *(file.records for file in train)]).tolist()
+    total = starts[-1] + sum(file.records for file in test)
     done = 0
-    files = []
-    for file in (*parent.metadata.splits["train"], *parent.metadata.splits["test"]):
-        shutil.copyfile(parent.path / file.name, folder / file.name)
-        if file in parent.metadata.splits["train"]:
-            records = np.memmap(folder / file.name, record_dtype(parent.metadata.image_shape), "r+")
-            records["label"] = noisy[done : done + file.records]
-            records.flush()
-            del records
-            files.append(replace(file, sha256=file_sha256(folder / file.name)))
-        done += file.records
-        progress(done, total)
-    return tuple(files)
+
+    def patched(file: BatchFile, start: int) -> BatchFile:
+        path = folder / file.name
+        copy_file(parent.path / file.name, path)
+        _patch(path, request, drawn, slice(start, start + file.records))
+        return replace(file, sha256=file_sha256(path))
+
+    with ThreadPoolExecutor(threads()) as pool:
+        batches = [pool.submit(patched, file, start) for file, start in zip(train, starts[:-1], strict=True)]
+        others = [pool.submit(copy_file, parent.path / name, folder / name) for name in _other_files(parent)]
+        try:
+            for file, batch in zip(train, batches, strict=True):
+                batch.result()
+                done += file.records
+                progress(done, total)
+            for other in others:
+                other.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    progress(total, total)
+    return tuple(batch.result() for batch in batches)
 
 
-def _notices(parent: Dataset, clean: np.ndarray, noisy: np.ndarray, matrix: np.ndarray) -> tuple[str, ...]:
+def _other_files(parent: Dataset) -> list[str]:
+    """The plain files that are copied as they are: the test batches, and what else lies beside them (files.csv)."""
+    own = {DATASET_FILE, MANIFEST_FILE, *(file.name for file in parent.metadata.splits["train"])}
+    test = [file.name for file in parent.metadata.splits["test"]]
+    beside = (entry.name for entry in os.scandir(parent.path) if entry.is_file(follow_symlinks=False))
+    return [*test, *sorted(set(beside) - own - set(test))]
+
+
+def _patch(path: Path, request: NoiseRequest, drawn: Drawn, records: slice) -> None:
+    """Write the noisy labels, and the donor's images, over those of one batch file, the training records `records`."""
+    shape = request.parent.metadata.image_shape
+    changed = np.flatnonzero(drawn.labels[records] != request.clean[records])
+    overwrite_records(path, shape, "label", changed, drawn.labels[records][changed])
+    if drawn.donor is None or drawn.replaced_by is None:
+        return
+    replaced = np.flatnonzero(drawn.replaced_by[records] >= 0)
+    for start in range(0, len(replaced), records_per_chunk(shape)):
+        block = replaced[start : start + records_per_chunk(shape)]
+        overwrite_records(path, shape, "pixels", block, images_of(drawn.donor, drawn.replaced_by[records][block]))
+
+
+def _notices(request: NoiseRequest, drawn: Drawn) -> tuple[str, ...]:
     """What a user would otherwise find out too late."""
-    names = parent.metadata.class_names
     notices = []
+    if request.parent.metadata.labels == "unknown" and request.rate != 0:
+        notices.append(
+            "the parent's own labels are of unknown quality: the manifest's clean labels are only its given ones"
+        )
+    if drawn.transition_matrix is None:
+        return tuple(notices)
+    names, clean = request.class_names, request.clean
+    stays = np.diag(drawn.transition_matrix)
     counts = np.bincount(clean, minlength=len(names))
-    flips = np.bincount(clean[clean != noisy], minlength=len(names))
+    flips = np.bincount(clean[clean != drawn.labels], minlength=len(names))
     untouched = [
-        f"{names[c]} ({counts[c]} images at {1 - matrix[c, c]:g})"
-        for c in np.flatnonzero((counts > 0) & (flips == 0) & (np.diag(matrix) < 1))
+        f"{names[c]} ({counts[c]} images at {1 - stays[c]:g})"
+        for c in np.flatnonzero((counts > 0) & (flips == 0) & (stays < 1))
     ]
     if untouched:
         notices.append(
             f"no label changed in {len(untouched)} of {np.count_nonzero(counts)} classes, too small for this rate: "
             f"{listed(untouched, 3)}"
         )
-    realised, requested = float(np.mean(clean != noisy)), float(np.mean(1 - np.diag(matrix)[clean]))
+    realised, requested = float(np.mean(clean != drawn.labels)), float(np.mean(1 - stays[clean]))
     if abs(realised - requested) >= NOTABLE_GAP:
-        notices.append(
-            f"the realised rate is {realised:.4g} where {requested:.4g} was asked for: whole counts of classes "
-            "this small come no nearer to the transition matrix; `--sampling bernoulli` has no such bias"
+        why = (
+            "whole counts of classes this small come no nearer to the transition matrix; `--sampling bernoulli` has "
+            "no such bias"
+            if request.sampling == "exact"
+            else "each image drew for itself, and there are few of them"
         )
-    if parent.metadata.labels == "unknown":
-        notices.append(
-            "the parent's own labels are of unknown quality: the manifest's clean labels are only its given ones"
-        )
+        notices.append(f"the realised rate is {realised:.4g} where {requested:.4g} was asked for: {why}")
     return tuple(notices)

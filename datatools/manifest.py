@@ -1,7 +1,8 @@
 """manifest.h5: the clean labels behind a noisy dataset, and the noise that was asked for and got.
 
 Datasets, one row a training record, in id order: `id` uint32, `clean_label` int32, `noisy_label` int32; and
-`transition_matrix` (K, K) float64 as requested (absent for human labels), `realised_matrix` (K, K) float64.
+`transition_matrix` (K, K) float64 as requested (absent where no matrix is: human labels, open-set), `realised_matrix`
+(K, K) float64; for open-set noise `replaced_by` int64, the donor's id of the image in a record's place, -1 for its own.
 Attributes: noise_type, rate, realised_rate, sampling, seed, num_classes, format_version.
 """
 
@@ -27,7 +28,10 @@ class Manifest:
         realised_matrix: (K, K) float64, share of clean class i that now carries label j; a row of zeros for
             a class without a record.
         transition_matrix: (K, K) float64 T[i, j] = P(noisy = j | clean = i) as requested, or None.
-        rate: as requested, or None where none is asked for. realised_rate: share of labels that differ.
+        rate: as requested, or None where none is asked for. realised_rate: share of labels that differ; of images
+            that were replaced, where `replaced_by` is there.
+        replaced_by: (N,) int64, for open-set noise the donor's id of the image that stands in a record's place, -1
+            where its own does; None for other noise.
     """
 
     ids: np.ndarray
@@ -40,6 +44,14 @@ class Manifest:
     realised_rate: float
     sampling: str
     seed: int | None
+    replaced_by: np.ndarray | None = None
+
+    @property
+    def is_changed(self) -> np.ndarray:
+        """(N,) bool: the records whose label, or for open-set noise whose image, is not the clean dataset's."""
+        if self.replaced_by is not None:
+            return np.asarray(self.replaced_by >= 0)
+        return np.asarray(self.clean_labels != self.noisy_labels)
 
     @property
     def num_classes(self) -> int:
@@ -69,6 +81,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         file.create_dataset("realised_matrix", data=manifest.realised_matrix.astype(np.float64))
         if manifest.transition_matrix is not None:
             file.create_dataset("transition_matrix", data=manifest.transition_matrix.astype(np.float64))
+        if manifest.replaced_by is not None:
+            file.create_dataset("replaced_by", data=manifest.replaced_by.astype(np.int64))
         file.attrs["noise_type"] = manifest.noise_type
         file.attrs["rate"] = np.nan if manifest.rate is None else manifest.rate
         file.attrs["realised_rate"] = manifest.realised_rate
@@ -122,6 +136,7 @@ def _read(file: h5py.File, records: int, num_classes: int) -> Manifest:
         realised_rate=float(file.attrs["realised_rate"]),
         sampling=str(file.attrs["sampling"]),
         seed=None if seed < 0 else seed,
+        replaced_by=_column(file, "replaced_by", np.int64, (records,)) if "replaced_by" in file else None,
     )
 
 

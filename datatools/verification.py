@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from datatools.dataset import DATASET_FILE, MANIFEST_FILE, SPLITS, Dataset, open_dataset
+from datatools.copying import images_of, threads
+from datatools.dataset import DATASET_FILE, MANIFEST_FILE, SPLITS, BatchFile, Dataset, open_dataset
 from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, read_manifest, realised_matrix, realised_rate
-from datatools.records import CHUNK_BYTES
+from datatools.manifest import Manifest, read_manifest, realised_matrix
+from datatools.records import records_per_chunk
 
 TOLERANCE = 1e-12
+HASH_BYTES = 1 << 20
+"""How much of a file is hashed at a time, by each thread."""
+OPEN_SET = "open-set"
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ def verify(dataset: Dataset, progress: Callable[[int, int], None] = lambda done,
             ("realised rate", checks.rate),
             ("realised matrix", checks.matrix),
             ("clean labels against parent", checks.clean_labels),
+            ("pixels against parent", checks.pixels),
             ("test split against parent", checks.test_split),
         ]
     for name, check in listing:
@@ -79,23 +87,29 @@ class _Checks:
     def checksums(self) -> str:
         files = [file for split in SPLITS for file in self.metadata.splits[split]]
         total = sum((self.dataset.path / file.name).stat().st_size for file in files)
-        done, wrong = 0, []
-        for file in files:
+        done, lock = 0, threading.Lock()
+
+        def is_unchanged(file: BatchFile) -> bool:
+            nonlocal done
             digest = hashlib.sha256()
-            with (self.dataset.path / file.name).open("rb") as stream:
-                while data := stream.read(CHUNK_BYTES):
-                    digest.update(data)
-                    done += len(data)
-                    self.progress(done, total)
-            if digest.hexdigest() != file.sha256:
-                wrong.append(file.name)
+            buffer = memoryview(bytearray(HASH_BYTES))
+            with (self.dataset.path / file.name).open("rb", buffering=0) as stream:
+                while count := stream.readinto(buffer):
+                    digest.update(buffer[:count])
+                    with lock:  # the screen is one
+                        done += count
+                        self.progress(done, total)
+            return digest.hexdigest() == file.sha256
+
+        with ThreadPoolExecutor(threads()) as pool:  # hashing leaves Python to itself
+            wrong = [file.name for file, good in zip(files, pool.map(is_unchanged, files), strict=True) if not good]
         if wrong:
             raise _FailedError(f"{listed(wrong)} changed since the dataset was made")
         return f"{len(files)} files, {total:,} bytes"
 
     def ids(self) -> str:
         for split in SPLITS:
-            ids = self.dataset.ids(split)
+            ids = self._columns[split][0]
             wrong = np.flatnonzero(ids != np.arange(len(ids)))
             if len(wrong):
                 first = [f"record {n} has id {ids[n]}" for n in wrong[:5]]
@@ -104,7 +118,7 @@ class _Checks:
 
     def labels(self) -> str:
         for split in SPLITS:
-            labels = self.dataset.labels(split)
+            labels = self._columns[split][1]
             self._none(
                 labels >= self.metadata.num_classes,
                 f"{split}: labels outside 0..{self.metadata.num_classes - 1}",
@@ -125,22 +139,41 @@ class _Checks:
         ):
             if noise.get(key) != value:
                 raise _FailedError(f"its {key} is {value}, {DATASET_FILE} says {noise.get(key)}")
+        self._check_replaced(self._manifest)
         return f"{len(self._manifest.ids):,} rows, agrees with {DATASET_FILE}"
+
+    def _check_replaced(self, manifest: Manifest) -> None:
+        """`replaced_by` is there exactly for open-set noise, and names no image of the donor twice."""
+        replaced = manifest.replaced_by
+        if (replaced is not None) != (manifest.noise_type == OPEN_SET):
+            there = "no" if replaced is None else "a"
+            raise _FailedError(f"{there} replaced_by, with noise of type {manifest.noise_type}")
+        if replaced is not None:
+            self._none(replaced < -1, "replaced_by below -1")
+            used = np.sort(replaced[replaced >= 0])
+            if (used[1:] == used[:-1]).any():
+                raise _FailedError(f"image {used[1:][used[1:] == used[:-1]][0]} of the donor is put in twice")
+            self._none(manifest.clean_labels != manifest.noisy_labels, "labels changed, which open-set noise leaves")
 
     def manifest_against_batches(self) -> str:
         manifest = self._require_manifest()
         self._none(manifest.ids != np.arange(len(manifest.ids)), "manifest ids out of order")
         labels = np.full(len(manifest.ids), -1)
-        ids = self.dataset.ids("train")
-        labels[np.clip(ids, 0, len(labels) - 1)] = self.dataset.labels("train")
+        ids, given = self._columns["train"]
+        labels[np.clip(ids, 0, len(labels) - 1)] = given
         self._none(labels != manifest.noisy_labels, "labels in the batches differ from noisy_label")
         return f"{len(labels):,} noisy labels equal"
 
     def rate(self) -> str:
         manifest = self._require_manifest()
-        rate = realised_rate(manifest.clean_labels, manifest.noisy_labels)
+        rate = float(np.mean(manifest.is_changed)) if len(manifest.ids) else 0.0
         if abs(rate - manifest.realised_rate) > TOLERANCE:
             raise _FailedError(f"{rate:.6g} by count, the manifest says {manifest.realised_rate:.6g}")
+        if manifest.replaced_by is not None and manifest.sampling == "exact" and manifest.rate is not None:
+            counts = np.bincount(manifest.clean_labels, minlength=self.metadata.num_classes)
+            replaced = np.bincount(manifest.clean_labels[manifest.is_changed], minlength=self.metadata.num_classes)
+            if (np.abs(replaced - manifest.rate * counts) > 0.5 + 1e-6).any():
+                raise _FailedError("a class has more or fewer images replaced than the nearest whole number")
         requested = "" if manifest.rate is None else f" (requested {manifest.rate:g})"
         return f"{rate:.6g}{requested}"
 
@@ -167,6 +200,42 @@ class _Checks:
         self._none(labels != manifest.clean_labels, "clean_label differs from the parent's label")
         return f"equal to {parent.path.name}"
 
+    def pixels(self) -> str:
+        manifest, parent = self._require_manifest(), self._parent()
+        replaced = np.zeros(len(manifest.ids), bool) if manifest.replaced_by is None else manifest.is_changed
+        if [f.records for f in parent.metadata.splits["train"]] != [f.records for f in self.metadata.splits["train"]]:
+            raise _FailedError(f"the batches are not those of {parent.path.name}")
+        differs = np.concatenate(
+            [
+                pixels_differ(own, clean)
+                for own, clean in zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
+            ]
+        )
+        self._none(differs & ~replaced, "pixels differ from the parent's")
+        if manifest.replaced_by is None:
+            return f"equal to {parent.path.name}"
+        donor = self._dataset_beside("donor")
+        if donor is None:
+            self._none(replaced & ~differs, "images that should be replaced are the parent's own")
+            return (
+                f"{int(replaced.sum()):,} images replaced, the others equal to {parent.path.name}; no donor beside it"
+            )
+        self._images_of_donor(donor, manifest.replaced_by)
+        return f"{int(replaced.sum()):,} images of {donor.path.name}, the others equal to {parent.path.name}"
+
+    def _images_of_donor(self, donor: Dataset, replaced_by: np.ndarray) -> None:
+        self._none(replaced_by >= donor.metadata.num_records("train"), "replaced_by beyond the donor's images")
+        start = 0
+        for batch in self.dataset.batches("train"):
+            where = np.flatnonzero(replaced_by[start : start + len(batch)] >= 0)
+            step = records_per_chunk(self.metadata.image_shape)
+            for block in (where[first : first + step] for first in range(0, len(where), step)):
+                wrong = (batch["pixels"][block] != images_of(donor, replaced_by[start + block])).any(axis=(1, 2, 3))
+                if wrong.any():
+                    ids = (start + block[wrong]).tolist()
+                    raise _FailedError(f"images are not the donor's that replaced_by names, first at ids {listed(ids)}")
+            start += len(batch)
+
     def test_split(self) -> str:
         parent = self._parent()
         own = [file.sha256 for file in self.metadata.splits["test"]]
@@ -179,17 +248,30 @@ class _Checks:
             raise _SkippedError("no readable manifest")
         return self._manifest
 
+    @cached_property
+    def _columns(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Ids and labels of both splits, (N,) int64 in record order, read once."""
+        return {split: (self.dataset.ids(split), self.dataset.labels(split)) for split in SPLITS}
+
     def _parent(self) -> Dataset:
-        parent = (self.metadata.noise or {})["parent"]
+        name = (self.metadata.noise or {})["parent"]["name"]
+        dataset = self._dataset_beside("parent")
+        if dataset is None:
+            raise _SkippedError(f"the parent, {name}, is not beside it, or not as it was")
+        return dataset
+
+    def _dataset_beside(self, role: str) -> Dataset | None:
+        """The dataset that dataset.json names as "parent" or "donor", where it lies beside this one as it was."""
+        named = (self.metadata.noise or {}).get(role)
+        if not isinstance(named, dict):
+            return None
         # a name from a downloaded dataset.json is looked up beside the dataset and nowhere else
-        path = self.dataset.path.resolve().parent / str(parent["name"]).rpartition("/")[2]
+        path = self.dataset.path.resolve().parent / str(named.get("name")).rpartition("/")[2]
         try:
             dataset = open_dataset(path)
-        except (DataToolsError, OSError):
-            raise _SkippedError(f"the parent, {parent['name']}, is not beside it") from None
-        if dataset.sha256 != parent["sha256"]:
-            raise _SkippedError(f"{path.name} beside it is not the parent it was made from")
-        return dataset
+            return dataset if dataset.sha256 == named.get("sha256") else None
+        except (DataToolsError, OSError, ValueError):
+            return None
 
     @staticmethod
     def _none(wrong: np.ndarray, what: str) -> None:
@@ -197,3 +279,19 @@ class _Checks:
         where = np.flatnonzero(wrong)
         if len(where):
             raise _FailedError(f"{what}: {len(where):,}, first at ids {listed(where.tolist())}")
+
+
+def pixels_differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N,) bool: which records of two batches of N have other pixels."""
+    header = one.dtype.itemsize - int(np.prod(one.dtype["pixels"].shape))
+    # eight bytes at a time where records and header are whole numbers of them
+    word = np.dtype("u8" if one.dtype.itemsize % 8 == 0 and header % 8 == 0 else "u1")
+    skip, words = header // word.itemsize, one.dtype.itemsize // word.itemsize
+    differs = np.zeros(len(one), bool)
+    step = max(1, HASH_BYTES // one.dtype.itemsize)
+    for start in range(0, len(one), step):
+        mine, its = (
+            np.ascontiguousarray(batch[start : start + step]).view(word).reshape(-1, words) for batch in (one, other)
+        )
+        differs[start : start + step] = (mine[:, skip:] != its[:, skip:]).any(axis=1)
+    return differs

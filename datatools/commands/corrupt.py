@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from datatools.commands.options import overwrite_option, print_notices, root_option
-from datatools.noise import ALIASES, NOISE_TYPES
+from datatools.errors import DataToolsError
+from datatools.noise import ALIASES, NOISE_TYPES, noise_type
+from datatools.noise.contract import check_options
 from datatools.noise.sampling import SAMPLINGS
 
 
+def _takers(option: str) -> str:
+    """The types that need an option, for its help."""
+    return ", ".join(name for name, spec in NOISE_TYPES.items() if option in spec.needs)
+
+
 @click.command(epilog="Example: datatools corrupt --rate 0.2 --type pair")
-@click.option("--rate", required=True, type=float, metavar="R", help="Share of wrong labels, a fraction in [0, 1).")
+@click.option(
+    "--rate",
+    type=float,
+    metavar="R",
+    help="Share of wrong labels (open-set: of replaced images), a fraction in [0, 1).  "
+    f"[default: none; needed by all types but {', '.join(n for n, s in NOISE_TYPES.items() if 'rate' not in s.needs)}]",
+)
 @click.option(
     "--type",
     "noise",
@@ -28,39 +42,61 @@ from datatools.noise.sampling import SAMPLINGS
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Directory to make.  [default: beside DATA, DATA-TYPE-RATE-seedSEED]",
+    help="Directory to make.  [default: beside DATA, DATA-TYPE-RATE-seedSEED; DATA-matrix-FILE-seedSEED; "
+    "DATA-human-COLUMN]",
 )
 @root_option
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Which noise; the same seed gives the same labels.",
+    help="Which noise; the same seed gives the same labels. Not for human.  [default: 0]",
 )
 @click.option(
     "--sampling",
     type=click.Choice(SAMPLINGS),
-    default="exact",
-    show_default=True,
-    help="exact: each class gets the nearest whole number of wrong labels; bernoulli: each image draws for itself.",
+    help="exact: each class gets the nearest whole number of wrong labels; bernoulli: each image draws for itself.  "
+    "[default: exact; instance: bernoulli; human: not drawn]",
+)
+@click.option(
+    "--matrix",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="CSV or .npy, K x K, row i the probabilities of what class i becomes.  "
+    f"[default: none; needed by {_takers('matrix')}]",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Label file of CIFAR-10N or CIFAR-100N, .pt or .npy; its clean labels must be those of DATA.  "
+    f"[default: none; needed by {_takers('labels')}]",
+)
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="Which of its label columns, such as aggre_label, random_label1, worse_label, noisy_label.  "
+    f"[default: none; needed by {_takers('column')}]",
+)
+@click.option(
+    "--donor",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=f"Converted dataset whose training images are put in.  [default: none; needed by {_takers('donor')}]",
 )
 @overwrite_option
-def corrupt(
-    rate: float,
-    noise: str,
-    data: Path | None,
-    out: Path | None,
-    root: Path,
-    seed: int,
-    sampling: str,
-    overwrite: bool,
-) -> None:
+def corrupt(noise: str, data: Path | None, out: Path | None, root: Path, overwrite: bool, **options: Any) -> None:
     """Give a clean dataset wrong labels.
 
-    The clean ones are kept in manifest.h5. Only labels of training images change; pixels and the test
-    batch stay. For one seed, the images mislabelled at a lower rate are mislabelled at a higher one too.
+    The clean ones are kept in manifest.h5. Only labels of training images change (open-set: only some of the images);
+    everything else and the test batch stay. For one seed, the images mislabelled at a lower rate are mislabelled at a
+    higher one too.
     """
+    name, spec = noise_type(noise)
+    needed = {option: value for option, value in options.items() if option not in ("seed", "sampling")}
+    try:
+        check_options(name, spec, needed, options["sampling"], options["seed"])
+    except DataToolsError as error:
+        raise click.UsageError(str(error)) from None
     from datatools.corruption import corrupt as run
     from datatools.dataset import find_dataset, open_dataset
     from datatools.progress import progress_bar
@@ -71,19 +107,13 @@ def corrupt(
         else find_dataset(root, "clean", "make one with `datatools convert`, or name one with --data")
     )
     with progress_bar(f"corrupt {parent.path.name}", "images") as progress:
-        made = run(
-            parent,
-            rate=rate,
-            noise=noise,
-            seed=seed,
-            sampling=sampling,
-            out=out,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        made = run(parent, noise=noise, out=out, overwrite=overwrite, progress=progress, **options)
     print_notices(made.notices)
-    changed = int((made.manifest.clean_labels != made.manifest.noisy_labels).sum())
+    manifest = made.manifest
+    what = "labels changed" if manifest.replaced_by is None else "images replaced"
+    requested = "" if manifest.rate is None else f" (requested {manifest.rate:g})"
+    seed = "" if manifest.seed is None else f", seed {manifest.seed}"
     click.echo(
-        f"{made.dataset.path}: {changed:,} of {len(made.manifest.ids):,} labels changed, rate "
-        f"{made.manifest.realised_rate:.6g} (requested {rate:g}), {made.manifest.noise_type}, seed {seed}"
+        f"{made.dataset.path}: {int(manifest.is_changed.sum()):,} of {len(manifest.ids):,} {what}, rate "
+        f"{manifest.realised_rate:.6g}{requested}, {manifest.noise_type}{seed}"
     )

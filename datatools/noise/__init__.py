@@ -1,45 +1,56 @@
-"""The label noise that `datatools corrupt` injects.
+"""The noise that `datatools corrupt` makes.
 
 Adding a class-dependent noise: a function `(num_classes, rate) -> (K, K) float64` in transition.py, and a line in
-NOISE_TYPES.
+NOISE_TYPES. A type that looks at more than that (class names, pixels, files): a module with a function
+`draw(NoiseRequest) -> Drawn`, and a line.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
 from datatools.errors import DataToolsError
-from datatools.noise import transition
-
-
-@dataclass(frozen=True)
-class NoiseType:
-    """A line of the registry.
-
-    Attributes:
-        matrix: (number of classes K, noise rate) -> (K, K) transition matrix.
-        convention: what `rate` means for it, as dataset.json records it.
-    """
-
-    title: str
-    matrix: Callable[[int, float], np.ndarray]
-    convention: str
-
+from datatools.noise import asymmetric, human, instance, matrix_file, open_set, transition
+from datatools.noise.contract import GIVEN, NoiseType, check_classes, check_rate, class_dependent
 
 NOISE_TYPES: dict[str, NoiseType] = {
-    "pair": NoiseType(
+    "pair": class_dependent(
         "class i becomes class i + 1, the last the first",
         transition.pair,
         "rate per class: the share of each class's labels that change",
     ),
-    "symmetric": NoiseType(
+    "symmetric": class_dependent(
         "a label becomes one of the K - 1 others, each alike",
         transition.symmetric,
         "exclusive, rate per class: the share of each class's labels that change, never to the clean label",
+    ),
+    "symmetric-inclusive": class_dependent(
+        "a label is drawn anew from all K classes, so R(1 - 1/K) change",
+        transition.symmetric_inclusive,
+        "inclusive, rate per class: the share of each class's labels that are drawn anew from all classes, the clean "
+        "one among them; rate (1 - 1/K) of them change",
+    ),
+    "asymmetric": NoiseType(
+        "look-alike classes of CIFAR-10, CIFAR-100 and MNIST", asymmetric.CONVENTION, asymmetric.draw
+    ),
+    "instance": NoiseType(
+        "each image has wrong labels of its own, by its pixels",
+        instance.CONVENTION,
+        instance.draw,
+        samplings=("bernoulli",),
+    ),
+    "matrix": NoiseType(
+        "any transition matrix, from --matrix", matrix_file.CONVENTION, matrix_file.draw, needs=("matrix",)
+    ),
+    "human": NoiseType(
+        "labels people gave, from --labels and --column",
+        human.CONVENTION,
+        human.draw,
+        needs=("labels", "column"),
+        samplings=(GIVEN,),
+    ),
+    "open-set": NoiseType(
+        "images of --donor replace a share, labels stay", open_set.CONVENTION, open_set.draw, needs=("rate", "donor")
     ),
 }
 ALIASES = {"symmetry": "symmetric"}
@@ -59,13 +70,14 @@ def noise_type(name: str) -> tuple[str, NoiseType]:
 
 
 def transition_matrix(name: str, num_classes: int, rate: float) -> np.ndarray:
-    """(K, K) float64 transition matrix of the noise `name` at `rate`.
+    """(K, K) float64 transition matrix of the class-dependent noise `name` at `rate`.
 
     Raises:
-        DataToolsError: the rate is not in [0, 1), or there are fewer than two classes.
+        DataToolsError: the rate is not in [0, 1), there are fewer than two classes, or the type's matrix hangs on more.
     """
-    if not (math.isfinite(rate) and 0 <= rate < 1):
-        raise DataToolsError(f"rate {rate:g}: a share in [0, 1) is expected, such as 0.2 for 20% wrong labels")
-    if num_classes < 2:
-        raise DataToolsError("a dataset of one class has no wrong labels to give; at least two classes are needed")
-    return noise_type(name)[1].matrix(num_classes, rate)
+    check_rate(rate)
+    check_classes(num_classes)
+    name, spec = noise_type(name)
+    if spec.matrix is None:
+        raise DataToolsError(f"noise type '{name}': its matrix hangs on more than the number of classes and the rate")
+    return spec.matrix(num_classes, rate)

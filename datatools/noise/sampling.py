@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from datatools.errors import DataToolsError
 from datatools.seeding import uniforms
 
 SAMPLINGS = ("exact", "bernoulli")
@@ -108,3 +109,30 @@ def sample_bernoulli(labels: np.ndarray, ids: np.ndarray, matrix: np.ndarray, se
         edges = cumulative[clean_class] / cumulative[clean_class, -1]
         noisy[members] = np.searchsorted(edges, draw[members], side="right")
     return noisy
+
+
+SAMPLERS = {"exact": sample_exact, "bernoulli": sample_bernoulli}
+
+
+def noisy_labels(labels: np.ndarray, ids: np.ndarray, matrix: np.ndarray, seed: int, sampling: str) -> np.ndarray:
+    """Noisy labels for clean ones: a function of (seed, id).
+
+    Args:
+        labels, ids: (N,) int64. matrix: (K, K) float64, row-stochastic. sampling: "exact" or "bernoulli".
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        DataToolsError: a sampling that is not known, a seed out of range.
+    """
+    if sampling not in SAMPLERS:
+        raise DataToolsError(f"sampling '{sampling}': not known; known are {', '.join(SAMPLINGS)}")
+    check_seed(seed)
+    return SAMPLERS[sampling](labels, ids, matrix, seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raise DataToolsError for a seed that manifest.h5 could not keep."""
+    if not 0 <= seed < 1 << 63:
+        raise DataToolsError(f"seed {seed}: a whole number from 0 to 2**63 - 1 is expected")

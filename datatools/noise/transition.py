@@ -1,6 +1,7 @@
 """Transition matrices: T[i, j] = P(noisy label = j | clean label = i), each row sums to 1.
 
-`rate` is the probability that a label changes, the same for every class.
+`rate` is the probability that a label changes, the same for every class; in `symmetric_inclusive`, that it is drawn
+anew.
 """
 
 from __future__ import annotations
@@ -27,4 +28,16 @@ def symmetric(num_classes: int, rate: float) -> np.ndarray:
     """
     matrix = np.full((num_classes, num_classes), rate / (num_classes - 1))
     np.fill_diagonal(matrix, 1 - rate)
+    return matrix
+
+
+def symmetric_inclusive(num_classes: int, rate: float) -> np.ndarray:
+    """Symmetric noise, inclusive: with probability `rate` a label is drawn anew from all K classes, T = (1-r) I + r/K.
+
+    (Li et al. 2020, DivideMix; Liu et al. 2020, ELR. The clean label is among those drawn, so labels change at the
+    rate r(1 - 1/K) and not r.) Returns (K, K) float64.
+    """
+    matrix = np.full((num_classes, num_classes), rate / num_classes)
+    # the diagonal from the others, so that r = 0 is the identity to the bit
+    np.fill_diagonal(matrix, 1 - rate / num_classes * (num_classes - 1))
     return matrix

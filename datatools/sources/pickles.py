@@ -53,13 +53,18 @@ class _Dtype:
 class _Array:
     """Stands for a numpy.ndarray while unpickling; becomes one in `value`."""
 
-    __slots__ = ("value",)
+    __slots__ = ("item", "value")
 
     def __init__(self) -> None:
         self.value: np.ndarray | None = None
+        self.item: object = None
+        """The only item of an array of objects of shape (), which is how numpy.save writes a dictionary."""
 
     def __setstate__(self, state: object) -> None:
         match state:
+            case (int(), (), _Dtype(code="O8"), bool() | int(), [dict() as item]):
+                self.item = item
+                return
             case (
                 int(),
                 tuple() as shape,
@@ -147,13 +152,14 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def load_pickle(data: bytes, origin: Path | str) -> dict[str, Any]:
+def load_pickle(data: bytes, origin: Path | str, in_array: bool = False) -> dict[str, Any]:
     """The dictionary that a pickle holds: str keys; values are plain Python data or NumPy number arrays.
 
     Bytes keys and strings of Python 2 become str keys; values that were Python 2 strings stay bytes.
 
     Args:
         origin: names the file in the error.
+        in_array: the pickle is what numpy.save makes of a dictionary, the only item of an array of objects.
 
     Raises:
         DataToolsError: cut short, malformed, not a dictionary, or a pickle that does more than hold data.
@@ -161,7 +167,10 @@ def load_pickle(data: bytes, origin: Path | str) -> dict[str, Any]:
     load: Callable[[], Any] = _DataUnpickler(io.BytesIO(data), encoding="bytes").load
     try:
         _check_memo(data)
-        value = _plain(load())
+        value = load()
+        if in_array and isinstance(value, _Array) and value.item is not None:
+            value = value.item
+        value = _plain(value)
     except _RefusedError as error:
         raise DataToolsError(
             f"{origin}: not a data file, and was not executed: {error}; fetch the official archive"

@@ -15,15 +15,28 @@ import numpy as np
 import pytest
 
 from datatools.dataset import open_dataset
-from datatools.verification import Check, verify
+from datatools.verification import Check, pixels_differ, verify
 from tests.factories import clean_dataset, noisy_dataset
 
 RECORD = np.dtype([("id", ">u4"), ("label", ">u4"), ("pixels", "u1", (3, 8, 8))])
 CLEAN_CHECKS = ["dataset.json", "record sizes", "checksums", "ids", "labels in range"]
-MANIFEST_CHECKS = ["manifest against batches", "realised rate", "realised matrix", "clean labels against parent"]
+MANIFEST_CHECKS = [
+    "manifest against batches",
+    "realised rate",
+    "realised matrix",
+    "clean labels against parent",
+    "pixels against parent",
+]
 NOISY_CHECKS = [*CLEAN_CHECKS, "manifest.h5", *MANIFEST_CHECKS, "test split against parent"]
-PARENT_CHECKS = {"clean labels against parent", "test split against parent"}
-BATCH_READERS = {"record sizes", "checksums", "ids", "labels in range", "manifest against batches"}
+PARENT_CHECKS = {"clean labels against parent", "pixels against parent", "test split against parent"}
+BATCH_READERS = {
+    "record sizes",
+    "checksums",
+    "ids",
+    "labels in range",
+    "manifest against batches",
+    "pixels against parent",
+}
 
 Tamper = Callable[[Path], None]
 """Changes the noisy dataset at the path it gets; the clean parent stands beside it, as `clean`."""
@@ -149,7 +162,14 @@ class Case:
 
 CASES = {
     "a pixel": Case(
-        edit_record("data_batch_1.bin", 3, pixels=1), {"checksums"}, said={"checksums": "data_batch_1.bin"}
+        edit_record("data_batch_1.bin", 3, pixels=1),
+        {"checksums", "pixels against parent"},
+        said={"checksums": "data_batch_1.bin", "pixels against parent": "1, first at ids 3"},
+    ),
+    "the last pixel, with the checksum made good": Case(
+        and_reseal(lambda path: edit_last_pixel(path)),
+        {"pixels against parent"},
+        said={"pixels against parent": "1, first at ids 39"},
     ),
     "a label": Case(
         lambda path: flip_label(path, 7),
@@ -226,7 +246,8 @@ CASES = {
     "no parent": Case(lambda path: shutil.rmtree(path.parent / "clean"), set(), PARENT_CHECKS),
     "another parent": Case(change_parent, set(), PARENT_CHECKS),
     "half the training set": Case(
-        drop_last_batch, {"realised rate", "realised matrix", "clean labels against parent"}
+        drop_last_batch,
+        {"realised rate", "realised matrix", "clean labels against parent", "pixels against parent"},
     ),
     "a parent that is elsewhere": Case(
         lambda path: edit_json(path, lambda value: value["noise"]["parent"].update(name="..")), set(), PARENT_CHECKS
@@ -237,6 +258,12 @@ CASES = {
         PARENT_CHECKS,
     ),
 }  # fmt: skip
+
+
+def edit_last_pixel(path: Path) -> None:
+    data = bytearray((path / "data_batch_2.bin").read_bytes())
+    data[-1] ^= 1
+    (path / "data_batch_2.bin").write_bytes(data)
 
 
 def flip_label(path: Path, record: int) -> None:
@@ -312,3 +339,104 @@ def test_progress_counts_the_bytes_of_all_files(noisy: Path) -> None:
     seen: list[tuple[int, int]] = []
     list(verify(open_dataset(noisy), lambda done, total: seen.append((done, total))))
     assert seen[-1] == (50 * RECORD.itemsize, 50 * RECORD.itemsize)
+
+
+# --- open-set noise --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_set(tmp_path: Path) -> Path:
+    clean = clean_dataset(tmp_path / "clean", train=40, test=10, num_classes=4, train_files=2)
+    clean_dataset(tmp_path / "donor", train=30, num_classes=3, seed=9)
+    return noisy_dataset(clean, rate=0.4, noise="open-set", donor=tmp_path / "donor").path
+
+
+def replaced_ids(path: Path) -> tuple[list[int], list[int]]:
+    """The ids of images that were replaced, and of those that were not, in the first batch file."""
+    with h5py.File(path / "manifest.h5") as file:
+        replaced = file["replaced_by"][:20] >= 0
+    return np.flatnonzero(replaced).tolist(), np.flatnonzero(~replaced).tolist()
+
+
+def put_back_the_parents_image(path: Path) -> None:
+    record = replaced_ids(path)[0][0]
+    own, clean = (np.memmap(folder / "data_batch_1.bin", RECORD, "r+") for folder in (path, path.parent / "clean"))
+    own["pixels"][record] = clean["pixels"][record]
+    own.flush()
+
+
+def change_an_image_that_was_not_replaced(path: Path) -> None:
+    edit_record("data_batch_1.bin", replaced_ids(path)[1][0], pixels=1)(path)
+
+
+OPEN_SET_CASES = {
+    "nothing": Case(lambda path: None, set()),
+    "a replaced image put back": Case(
+        and_reseal(put_back_the_parents_image),
+        {"pixels against parent"},
+        said={"pixels against parent": "images are not the donor's"},
+    ),
+    "a replaced image put back, without the donor": Case(
+        and_reseal(lambda path: (put_back_the_parents_image(path), shutil.rmtree(path.parent / "donor"))),  # type: ignore[arg-type,func-returns-value]
+        {"pixels against parent"},
+        said={"pixels against parent": "should be replaced"},
+    ),
+    "an image that was not to be replaced": Case(
+        and_reseal(change_an_image_that_was_not_replaced),
+        {"pixels against parent"},
+        said={"pixels against parent": "differ from the parent's: 1, first"},
+    ),
+    "no donor": Case(
+        lambda path: shutil.rmtree(path.parent / "donor"), set(), said={"pixels against parent": "no donor beside it"}
+    ),
+    "an image of the donor twice": Case(
+        edit_manifest(lambda file: file["replaced_by"].__setitem__(replaced_ids_of(file)[:2], [5, 5])),
+        {"manifest.h5", "pixels against parent"},
+        said={"manifest.h5": "image 5 of the donor is put in twice"},
+    ),
+    "an image beyond the donor's": Case(
+        edit_manifest(lambda file: file["replaced_by"].__setitem__(replaced_ids_of(file)[:1], [1 << 40])),
+        {"pixels against parent"},
+        said={"pixels against parent": "beyond the donor's"},
+    ),
+    "one more image": Case(
+        edit_manifest(lambda file: file["replaced_by"].__setitem__(0, 29 if file["replaced_by"][0] < 0 else -1)),
+        {"realised rate", "pixels against parent"},
+    ),
+    "no replaced_by": Case(
+        edit_manifest(lambda file: file.__delitem__("replaced_by")),
+        {"manifest.h5", "realised rate", "pixels against parent"},
+        said={"manifest.h5": "no replaced_by"},
+    ),
+    "the donor's name as a number": Case(
+        lambda path: edit_json(path, lambda value: value["noise"].update(donor=7)), set()
+    ),
+}
+
+
+def replaced_ids_of(file: h5py.File) -> list[int]:
+    return [int(row) for row in np.flatnonzero(file["replaced_by"][()] >= 0)]
+
+
+@pytest.mark.parametrize("name", OPEN_SET_CASES)
+def test_tampering_with_open_set_noise_is_found(open_set: Path, name: str) -> None:
+    case = OPEN_SET_CASES[name]
+    case.tamper(open_set)
+    checks = report(open_set)
+    assert list(checks) == NOISY_CHECKS
+    assert {check.name for check in checks.values() if check.passed is False} == case.failed
+    for check, text in case.said.items():
+        assert text in checks[check].detail
+    assert not [check for check in checks.values() if "\n" in check.detail]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 5), (1, 1, 1), (1, 28, 28)])
+def test_pixels_are_compared_to_the_last(shape: tuple[int, int, int]) -> None:
+    dtype = np.dtype([("id", ">u4"), ("label", ">u4"), ("pixels", "u1", shape)])
+    one = np.zeros(7, dtype)
+    for place in (0, -1):
+        other = one.copy()
+        other["label"] = 9
+        other["id"] = 3
+        other["pixels"].reshape(7, -1)[4, place] = 1
+        assert pixels_differ(one, other).tolist() == [False] * 4 + [True] + [False] * 2

@@ -1,0 +1,150 @@
+"""Copies a file by the fastest call that system and file system offer, and changes records of the copy in place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from datatools.dataset import Dataset
+from datatools.records import ImageShape, record_dtype
+
+FICLONE = 0x40049409
+"""ioctl(2) of Linux: let one file share another's blocks until either is written to."""
+STEP_BYTES = 64 << 20
+UNSUPPORTED = frozenset(
+    {
+        errno.EINVAL,
+        errno.ENOSYS,
+        errno.ENOTTY,
+        errno.EOPNOTSUPP,
+        errno.ENOTSUP,
+        errno.EXDEV,
+        errno.EBADF,
+        errno.EPERM,
+        errno.ENOTSOCK,
+        errno.ETXTBSY,
+    }
+)
+"""What a call says that this system, these file systems or this pair of files do not have."""
+
+
+def threads() -> int:
+    """How many files are worth copying or hashing at a time: as many as there are processors."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def copy_file(source: Path, target: Path) -> str:
+    """Copy `source` to the new file `target`.
+
+    The calls are tried from the fastest on: a reflink (no byte is moved), `copy_file_range` and `sendfile` (bytes are
+    moved inside the kernel), then plain reading and writing.
+
+    Returns:
+        The name of the call that did it, one of WAYS.
+
+    Raises:
+        OSError: the target exists, the disk is full, …; it names the file.
+    """
+    with source.open("rb") as reader, target.open("xb", buffering=0) as writer:
+        size = os.fstat(reader.fileno()).st_size
+        for name, way in WAYS.items():
+            try:
+                if way(reader.fileno(), writer.fileno(), size):
+                    return name
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise OSError(error.errno, error.strerror, str(target)) from None
+            os.ftruncate(writer.fileno(), 0)
+            writer.seek(0)
+        try:
+            reader.seek(0)
+            shutil.copyfileobj(reader, writer, 1 << 20)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
+    return READ_AND_WRITE
+
+
+def _reflink(reader: int, writer: int, size: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return False
+    fcntl.ioctl(writer, FICLONE, reader)
+    return True
+
+
+def _copy_file_range(reader: int, writer: int, size: int) -> bool:
+    if not hasattr(os, "copy_file_range"):
+        return False
+    return _in_steps(lambda at: os.copy_file_range(reader, writer, min(STEP_BYTES, size - at), at, at), size)
+
+
+def _sendfile(reader: int, writer: int, size: int) -> bool:
+    if not hasattr(os, "sendfile"):
+        return False
+    return _in_steps(lambda at: os.sendfile(writer, reader, at, min(STEP_BYTES, size - at)), size)
+
+
+def _in_steps(step: Callable[[int], int], size: int) -> bool:
+    """Call `step(bytes done)`, which returns how many bytes it moved, until all are; False where it stops early."""
+    done = 0
+    while done < size:
+        moved = step(done)
+        if moved == 0:  # some file systems say so where they mean that they cannot
+            return False
+        done += moved
+    return True
+
+
+WAYS: dict[str, Callable[[int, int, int], bool]] = {
+    "reflink": _reflink,
+    "copy_file_range": _copy_file_range,
+    "sendfile": _sendfile,
+}
+READ_AND_WRITE = "read and write"
+
+
+def overwrite_records(
+    path: Path, image_shape: ImageShape, field: str, positions: np.ndarray, values: np.ndarray
+) -> None:
+    """Write one field of some records of a batch file; every other byte stays.
+
+    Written by `pwrite` and not through a memory map: where a shared block cannot be copied because the disk is full,
+    a map kills the process.
+
+    Args:
+        field: "label" or "pixels". positions: (B,) the records' numbers in the file. values: (B, …) what to write.
+
+    Raises:
+        OSError: as the system says; it names the file.
+    """
+    dtype = record_dtype(image_shape)
+    element, offset = dtype.fields[field][:2] if dtype.fields else (dtype, 0)
+    data = memoryview(np.ascontiguousarray(values, element.base).tobytes())
+    width, step = element.itemsize, dtype.itemsize
+    with path.open("r+b", buffering=0) as file:
+        descriptor = file.fileno()
+        for number, position in enumerate(positions.tolist()):
+            piece = data[number * width : (number + 1) * width]
+            try:
+                written = os.pwrite(descriptor, piece, position * step + offset)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+            if written != width:  # part of it fitted
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def images_of(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
+    """(B, depth, height, width) uint8: the training images of (B,) `ids`, in a dataset with ids 0..N-1 in order."""
+    images = np.empty((len(ids), *dataset.metadata.image_shape), np.uint8)
+    start = 0
+    for batch in dataset.batches("train"):
+        here = np.flatnonzero((ids >= start) & (ids < start + len(batch)))
+        images[here] = batch["pixels"][ids[here] - start]
+        start += len(batch)
+    return images

@@ -1,0 +1,80 @@
+"""A transition matrix from a file: CSV, or NumPy's .npy."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from datatools.errors import DataToolsError
+from datatools.noise.bounded import read_file
+from datatools.noise.contract import Drawn, NoiseRequest, draw_from_matrix
+from datatools.noise.npy import MAGIC, number_array
+
+CONVENTION = (
+    "row i of a matrix from a file is P(given label | clean label i); no rate was asked for, the realised one is over "
+    "all labels"
+)
+ROW_SUM_TOLERANCE = 1e-6
+EXPECTED = "a CSV or .npy file with one row a class, each a list of probabilities that sum to 1"
+
+
+def draw(request: NoiseRequest) -> Drawn:
+    """Labels drawn from the matrix in the file `request.matrix`."""
+    path: Path = request.required("matrix")
+    data = read_file(path, EXPECTED)
+    matrix = parse(data, path, request.class_names)
+    facts = {"name": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+    return draw_from_matrix(request, matrix, matrix_file=facts)
+
+
+def parse(data: bytes, origin: Path, class_names: tuple[str, ...]) -> np.ndarray:
+    """The (K, K) float64 transition matrix in the bytes of a file.
+
+    CSV: a line a row, cells parted by commas, empty lines skipped. Rows that sum to 1 within ROW_SUM_TOLERANCE are
+    divided by their sums.
+
+    Raises:
+        DataToolsError: not K x K numbers in [0, 1] whose rows sum to 1; the message names the row.
+    """
+    matrix = number_array(data, origin).astype(np.float64) if data.startswith(MAGIC) else _csv(data, origin)
+    num_classes = len(class_names)
+    if matrix.shape != (num_classes, num_classes):
+        found = " x ".join(map(str, matrix.shape)) or "a single number"
+        raise DataToolsError(f"{origin}: {found}, a {num_classes} x {num_classes} matrix is expected, one row a class")
+    for row, name in enumerate(class_names):
+        cells = matrix[row]
+        wrong = np.flatnonzero(~(np.isfinite(cells) & (cells >= 0)))
+        if len(wrong):
+            raise DataToolsError(
+                f"{origin}: row {row + 1} ({name}), column {wrong[0] + 1} is {cells[wrong[0]]:g}; "
+                "a probability from 0 to 1 is expected"
+            )
+        if not abs(cells.sum() - 1) <= ROW_SUM_TOLERANCE:
+            raise DataToolsError(
+                f"{origin}: row {row + 1} ({name}) sums to {cells.sum():.9g}; each row must sum to 1, as it says "
+                "what becomes of all labels of a class"
+            )
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+def _csv(data: bytes, origin: Path) -> np.ndarray:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataToolsError(f"{origin}: neither text nor .npy; name {EXPECTED}") from None
+    rows: list[list[float]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append([float(cell) for cell in line.split(",")])
+        except ValueError:
+            raise DataToolsError(f"{origin}: line {number}, {line[:40]!r}: not numbers parted by commas") from None
+    if not rows:
+        raise DataToolsError(f"{origin}: empty; name {EXPECTED}")
+    if len({len(row) for row in rows}) > 1:
+        lengths = sorted({len(row) for row in rows})
+        raise DataToolsError(f"{origin}: rows of {lengths[0]} to {lengths[-1]} numbers; every row needs as many")
+    return np.array(rows, np.float64)

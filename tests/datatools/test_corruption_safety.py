@@ -1,0 +1,251 @@
+"""Copying by whatever call the system has, and a corruption that is cut off at any moment."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datatools import copying
+from datatools.copying import READ_AND_WRITE, WAYS, copy_file, overwrite_records
+from datatools.corruption import corrupt
+from datatools.dataset import Dataset, open_dataset
+from datatools.records import ImageShape
+from datatools.verification import verify
+from tests.datatools.children import environment
+from tests.factories import clean_dataset, convert_source, made_up_source, tree
+
+# --- copying ---------------------------------------------------------------------------------------------------------
+
+CONTENT = random.Random(0).randbytes(300_000)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").write_bytes(CONTENT)
+    return tmp_path / "source"
+
+
+def refused(code: int) -> Callable[[int, int, int], bool]:
+    def way(reader: int, writer: int, size: int) -> bool:
+        os.write(writer, b"a beginning")  # a call may fail half-way
+        raise OSError(code, os.strerror(code))
+
+    return way
+
+
+@pytest.mark.parametrize("content", [CONTENT, b""])
+@pytest.mark.parametrize("working", [*WAYS, None])
+def test_each_call_copies_every_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, working: str | None, content: bytes
+) -> None:
+    (tmp_path / "source").write_bytes(content)
+    for name in WAYS:
+        if name != working:
+            monkeypatch.setitem(WAYS, name, refused(errno.EOPNOTSUPP))
+    way = copy_file(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == content
+    # a file system may lack any of the calls; then it is the plain way, never an error or a shorter file
+    assert way in ((working, READ_AND_WRITE) if working else (READ_AND_WRITE,))
+
+
+def test_this_system_copies_inside_the_kernel(tmp_path: Path, source: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the calls are Linux'")
+    assert copy_file(source, tmp_path / "target") in WAYS
+
+
+@pytest.mark.parametrize("code", sorted(copying.UNSUPPORTED))
+def test_a_call_that_is_not_there_is_passed_over(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    for name in WAYS:
+        monkeypatch.setitem(WAYS, name, refused(code))
+    assert copy_file(source, tmp_path / "target") == READ_AND_WRITE
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_a_call_that_moves_nothing_is_passed_over(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WAYS, "reflink", lambda *_: False)
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
+    monkeypatch.setattr(os, "sendfile", lambda *_: 0)
+    assert copy_file(source, tmp_path / "target") == READ_AND_WRITE
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("name", WAYS)
+def test_a_full_disk_is_no_missing_call(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    for other in WAYS:
+        monkeypatch.setitem(WAYS, other, refused(errno.EXDEV))
+    monkeypatch.setitem(WAYS, name, refused(code))
+    with pytest.raises(OSError, match="target") as caught:
+        copy_file(source, tmp_path / "target")
+    assert caught.value.errno == code
+
+
+def test_a_copy_never_goes_over_another_file(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "target").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        copy_file(source, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"mine"
+
+
+def test_one_field_of_some_records_changes_and_nothing_else(tmp_path: Path) -> None:
+    shape = ImageShape(3, 2, 2)
+    dtype = np.dtype([("id", ">u4"), ("label", ">u4"), ("pixels", "u1", (3, 2, 2))])
+    records = np.random.default_rng(0).integers(0, 256, (9, 20), np.uint8).view(dtype).reshape(9)
+    path = tmp_path / "batch"
+    path.write_bytes(records.tobytes())
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    overwrite_records(path, shape, "label", np.array([0, 8]), np.array([1, 1 << 31]))
+    overwrite_records(path, shape, "pixels", np.array([8, 3]), images)
+    expected = records.copy()
+    expected["label"][[0, 8]] = [1, 1 << 31]
+    expected["pixels"][[8, 3]] = images
+    assert path.read_bytes() == expected.tobytes()
+
+
+def test_a_piece_that_fits_only_in_part_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "batch").write_bytes(bytes(20))
+    monkeypatch.setattr(os, "pwrite", lambda *_: 2)
+    with pytest.raises(OSError, match="batch") as caught:
+        overwrite_records(tmp_path / "batch", ImageShape(3, 2, 2), "label", np.array([0]), np.array([1]))
+    assert caught.value.errno == errno.ENOSPC
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+KILLS = 16
+CHILD = """
+import sys
+from pathlib import Path
+from datatools.corruption import corrupt
+from datatools.dataset import open_dataset
+parent = open_dataset(sys.argv[1])
+options = {"donor": Path(sys.argv[3])} if len(sys.argv) > 3 else {}
+print("ready", flush=True)
+sys.stdin.readline()
+corrupt(parent, noise=sys.argv[2], rate=0.4, overwrite=True, **options)
+"""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A parent of 40 MB in five files, large enough that a kill can come in the middle, and a donor."""
+    folder = tmp_path_factory.mktemp("killed")
+    shape = (3, 64, 64)
+    for name, records, seed in (("clean", 3_300, 0), ("donor", 1_400, 1)):
+        made_up = made_up_source(np.arange(records) % 4, [0, 1], 4, shape, seed)
+        convert_source(made_up, folder / name, train_files=5)
+    return folder
+
+
+def start(workplace: Path, noise: str) -> subprocess.Popen[str]:
+    options = [str(workplace / "donor")] if noise == "open-set" else []
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(workplace / "clean"), noise, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def begin(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+
+
+def is_complete(path: Path) -> bool:
+    return all(check.passed for check in verify(open_dataset(path)))
+
+
+@pytest.mark.parametrize("noise", ["pair", "open-set"])
+def test_a_killed_corruption_leaves_nothing_or_all_and_can_be_repeated(workplace: Path, noise: str) -> None:
+    out = workplace / f"clean-{noise}-0.4-seed0"
+    whole = start(workplace, noise)
+    started = time.perf_counter()
+    begin(whole)
+    assert whole.wait(60) == 0
+    usual = time.perf_counter() - started
+    expected = tree(out)
+    shutil.rmtree(out)
+    moments = random.Random(noise)
+    killed_early = 0
+    for number in range(KILLS):
+        child = start(workplace, noise)
+        begin(child)
+        # one in every sixteenth of the usual time, at a random place in it
+        time.sleep(usual * (number + moments.random()) / KILLS)
+        child.kill()
+        assert child.wait(60) in (0, -signal.SIGKILL)
+        if out.exists():
+            assert tree(out) == expected
+            shutil.rmtree(out)
+        else:
+            killed_early += 1
+    assert killed_early >= KILLS // 4  # else nothing was cut off in the middle
+    options: dict[str, Any] = {"donor": workplace / "donor"} if noise == "open-set" else {}
+    again = corrupt(open_dataset(workplace / "clean"), noise=noise, rate=0.4, **options).dataset
+    assert tree(out) == expected
+    assert is_complete(again.path)
+    assert not list(workplace.glob(".*partial*"))  # what the killed ones left is swept away
+    shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_a_kill_between_two_files_leaves_nothing(tmp_path: Path, call: int) -> None:
+    parent = clean_dataset(tmp_path / "clean", train_files=3)
+    before = set(tree(tmp_path))
+    child = os.fork()
+    if child == 0:
+        calls = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        corrupt(parent, noise="pair", rate=0.4, progress=progress)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert not (tmp_path / "clean-pair-0.4-seed0").exists()
+    assert any(name.startswith(".clean-pair") for name in set(tree(tmp_path)) - before)
+    assert is_complete(corrupt(parent, noise="pair", rate=0.4).dataset.path)
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+def failing(path: Path, *more: Any) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+@pytest.mark.parametrize("step", ["copy_file", "overwrite_records", "file_sha256", "write_manifest", "write_metadata"])
+def test_a_step_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    parent: Dataset = clean_dataset(tmp_path / "clean")
+    before = tree(tmp_path)
+    monkeypatch.setattr(f"datatools.corruption.{step}", failing)
+    with pytest.raises(OSError, match="No space"):
+        corrupt(parent, noise="pair", rate=0.4)
+    assert tree(tmp_path) == before
