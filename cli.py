@@ -13,7 +13,7 @@ import click
 
 from datatools.errors import DataToolsError
 
-DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify")
+DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify", "plot", "show", "compare", "export")
 TRAINER_COMMANDS = ("run", "report")
 
 

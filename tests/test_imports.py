@@ -17,8 +17,8 @@ HEAVY = sorted(FRAMEWORKS | {"h5py", "PIL", "sklearn", "matplotlib", "rich"})
 # The layers of each package from the door down: a module imports from its own layer or from one below
 DATATOOLS_LAYERS = [
     {"commands"},
-    {"conversion", "corruption", "verification", "info", "progress"},
-    {"sources", "noise", "building", "manifest"},
+    {"conversion", "corruption", "verification", "info", "progress", "plots", "contact_sheet", "comparison", "export"},
+    {"sources", "noise", "building", "manifest", "download", "copying"},
     {"dataset"},
     {"records", "seeding"},
     {"errors"},

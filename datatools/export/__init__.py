@@ -1,0 +1,101 @@
+"""The formats that `datatools export` writes.
+
+Adding one: a module with a function `(Reader, Path) -> notices` that fills the empty file or folder at the path, and a
+line in EXPORTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from datatools.errors import DataToolsError
+
+if TYPE_CHECKING:
+    from datatools.dataset import Dataset
+    from datatools.export.rows import Progress, Reader
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """A line of the registry.
+
+    Attributes:
+        writer: "module:function"; imported when the format is used, so that `--help` stays fast.
+        suffixes: how the name of the file may end; empty where a folder is made.
+    """
+
+    title: str
+    writer: str
+    suffixes: tuple[str, ...] = ()
+
+
+EXPORTS: dict[str, ExportSpec] = {
+    "hdf5": ExportSpec(
+        "one HDF5 file, images NHWC uint8 in chunks, labels, ids and clean labels, train and test",
+        "datatools.export.hdf5:write_hdf5",
+        (".h5", ".hdf5"),
+    ),
+    "npz": ExportSpec(
+        "one compressed NumPy archive of the same arrays",
+        "datatools.export.npz:write_npz",
+        (".npz",),
+    ),
+    "csv": ExportSpec(
+        "a table of ids, labels, clean labels and class names, no images",
+        "datatools.export.table:write_csv",
+        (".csv",),
+    ),
+    "image-folder": ExportSpec(
+        "a folder of PNG files, SPLIT/CLASS/ID.png",
+        "datatools.export.image_folder:write_image_folder",
+    ),
+    "croissant": ExportSpec(
+        "a folder with the dataset, a table of its labels and croissant.json, which describes both for other programs",
+        "datatools.export.croissant:write_croissant",
+    ),
+}
+
+
+def export_dataset(
+    dataset: Dataset,
+    to: str,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> tuple[str, ...]:
+    """Write a dataset to `out` in another format; the same dataset gives the same bytes.
+
+    Args:
+        to: a name in EXPORTS.
+        out: the file or folder to make. It appears whole or not at all.
+        overwrite: replace a file of that kind, or a folder that an earlier export made.
+
+    Returns:
+        What the user should know about it, a line each.
+
+    Raises:
+        DataToolsError: the format is not known, `out` is taken or badly named, or the dataset is broken or not of a
+            kind that the format can hold.
+    """
+    from datatools.export.output import check_apart, check_file, check_folder, whole_file, whole_folder
+    from datatools.export.rows import Reader
+
+    if to not in EXPORTS:
+        raise DataToolsError(f"export format '{to}': not known; known are {', '.join(EXPORTS)}")
+    spec = EXPORTS[to]
+    check_apart(out, dataset)
+    if spec.suffixes:
+        check_file(out, spec.suffixes, overwrite)
+    else:
+        check_folder(out, overwrite)
+    reader = Reader(dataset, progress)
+    module, function = spec.writer.split(":")
+    write = cast("Callable[[Reader, Path], tuple[str, ...]]", getattr(import_module(module), function))
+    place = whole_file(out, spec.suffixes, overwrite) if spec.suffixes else whole_folder(out, overwrite)
+    with place as partial:
+        return write(reader, partial)
