@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import csv
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from datatools.building import check_free, dataset_directory
-from datatools.dataset import SPLITS, BatchFile, Dataset, Metadata, open_dataset, write_metadata
-from datatools.errors import DataToolsError
-from datatools.records import RecordWriter
+from datatools.dataset import FILES_CSV, SPLITS, BatchFile, Dataset, Metadata, open_dataset, write_metadata
+from datatools.download import is_url
+from datatools.errors import DataToolsError, listed
+from datatools.records import RecordWriter, file_sha256
 from datatools.sources import open_source, source_spec
-from datatools.sources.base import Request, Source
+from datatools.sources.base import Chunk, Kept, Request, Source
+from datatools.sources.base import Progress as Progress
+from datatools.sources.base import no_progress as no_progress
+from datatools.sources.pool import Decoders, default_workers, start_server
 
-Progress = Callable[[int, int], None]
-"""Called with (records done, records in all) as work goes on."""
-
-
-def no_progress(done: int, total: int) -> None:
-    """Say nothing."""
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,30 @@ class Converted:
     notices: tuple[str, ...]
 
 
-def default_name(dataset: str, label_set: str | None, size: int | None, limit: int | None) -> str:
-    """The directory's name where none is given: the parts that are not the default are in it."""
-    parts = [dataset]
+def default_name(
+    dataset: str,
+    label_set: str | None,
+    size: int | None,
+    limit: int | None,
+    *,
+    source: Path | str | None = None,
+    test_fraction: float | None = None,
+    seed: int | None = None,
+) -> str:
+    """The directory's name where none is given: the parts that are not the default are in it.
+
+    An image folder's dataset has the folder's name.
+    """
+    own = source_spec(dataset).own_images and source is not None
+    parts = [Path(source or "").absolute().name or dataset if own else dataset]
     if label_set is not None and label_set != (source_spec(dataset).label_sets or (None,))[0]:
         parts.append(label_set)
     if size is not None:
         parts.append(f"{size}x{size}")
+    if test_fraction is not None:
+        parts.append(f"test{float(test_fraction)!r}")
+    if seed:
+        parts.append(f"seed{seed}")
     if limit is not None:
         parts.append(f"first{limit}")
     return "-".join(parts)
@@ -47,43 +66,61 @@ def convert(
     dataset: str,
     *,
     root: Path = Path("data"),
-    source: Path | None = None,
+    source: Path | str | None = None,
     out: Path | None = None,
     label_set: str | None = None,
     size: int | None = None,
     limit: int | None = None,
+    test_fraction: float | None = None,
+    seed: int | None = None,
+    skip_bad: bool = False,
+    workers: int | None = 1,
     overwrite: bool = False,
     progress: Progress = no_progress,
+    download_progress: Progress = no_progress,
 ) -> Converted:
     """Turn an image set into a dataset directory of binary batches.
 
     Args:
         dataset: a name in `sources.SOURCES`.
-        root: where datasets live; the source is looked for under root/raw where `source` is None.
+        root: where datasets live; where `source` is None the source is looked for under root/raw, and downloaded to it.
+        source: a folder or archive, or the address of an archive.
         out: the directory to make; root/<name> where None.
-        label_set, size: as in `sources.base.Request`.
+        label_set, size, test_fraction, seed, skip_bad: as in `sources.base.Request`.
         limit: keep only the first so many records of each split.
+        workers: processes that decode images; the bytes do not depend on it. None: one for each usable processor, at
+            most 8. With more than one, a script of yours needs `if __name__ == "__main__":`, as multiprocessing does.
+        progress: called with records done and in all; download_progress: with bytes.
 
     Raises:
-        DataToolsError: the source is missing or broken, or `out` is taken. Nothing is left behind then.
+        DataToolsError: the source is missing or broken, or `out` is taken. Nothing is left behind then, but what was
+            downloaded.
     """
     if limit is not None and limit < 1:
         raise DataToolsError(f"limit {limit}: at least 1 record of each split is needed")
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        raise DataToolsError(f"workers {workers}: 1 to {MAX_WORKERS} are possible")
     spec = source_spec(dataset)
-    out = out or root / default_name(dataset, label_set, size, limit)
+    name = default_name(dataset, label_set, size, limit, source=source, test_fraction=test_fraction, seed=seed)
+    out = out or root / name
     check_free(out, overwrite)
-    found = open_source(dataset, Request(source, root / "raw", label_set, size))
-    notices = [*found.notices, *_incomplete(dataset, found)]
+    location = source if source is None or is_url(str(source)) else Path(source)
+    request = Request(location, root / "raw", label_set, size, test_fraction, seed, skip_bad, download_progress)
+    workers = default_workers() if workers is None else workers
+    if workers > 1 and spec.resizes:  # sets of encoded images: the decoder is loaded while the source is looked over
+        start_server()
+    found = open_source(dataset, request)
     wanted = {split: min(found.splits[split].records, limit or 2**32) for split in SPLITS}
     for split, records in wanted.items():
         if records == 0:
             raise DataToolsError(f"{found.location}: no {split} image in it; fetch the set again")
-    with dataset_directory(out, overwrite) as folder:
-        write = _Splits(found, folder, sum(wanted.values()), progress)
-        splits = {
-            "train": write.split("train", wanted["train"], spec.train_files),
-            "test": write.split("test", wanted["test"], 1),
-        }
+    with dataset_directory(out, overwrite) as folder, Decoders(workers if found.decodes else 1) as decoders:
+        write = _Splits(found, folder, sum(wanted.values()), decoders, progress)
+        with write:
+            splits = {
+                "train": write.split("train", wanted["train"], spec.train_files),
+                "test": write.split("test", wanted["test"], 1),
+            }
         metadata = Metadata(
             name=out.name,
             image_shape=found.image_shape,
@@ -93,10 +130,13 @@ def convert(
             labels=spec.labels,
             limit=limit,
             resized=None if size is None else {"side": size, "filter": "lanczos"},
+            split_by=found.split_by,
+            files_csv=file_sha256(folder / FILES_CSV) if found.keeps_names else None,
             label_set=label_set or (spec.label_sets[0] if spec.label_sets else None),
         )
         write_metadata(folder, metadata)
-    return Converted(open_dataset(out), tuple(notices))
+    notices = (*found.notices, *_incomplete(dataset, found), *(f"left out: {text}" for text in write.problems))
+    return Converted(open_dataset(out), notices)
 
 
 def _incomplete(dataset: str, found: Source) -> list[str]:
@@ -111,48 +151,138 @@ def _incomplete(dataset: str, found: Source) -> list[str]:
 
 
 class _Splits:
-    """Writes the splits of one source into one folder, and reports progress over all of them."""
+    """Writes the splits of one source into one folder, and reports progress over all of them; a context manager."""
 
-    def __init__(self, source: Source, folder: Path, total: int, progress: Progress) -> None:
-        self.source, self.folder, self.total, self.progress = source, folder, total, progress
-        self.done = 0
+    def __init__(self, source: Source, folder: Path, total: int, decoders: Decoders, progress: Progress) -> None:
+        self.source, self.folder, self.decoders, self.progress = source, folder, decoders, progress
+        self.total, self.done = total, 0
+        self.problems: list[str] = []
+        self._open = ExitStack()
+        self._files: Any = None
+        if source.keeps_names:
+            file = self._open.enter_context((folder / FILES_CSV).open("x", encoding="utf-8", newline=""))
+            self._files = csv.writer(file, lineterminator="\n")
+            self._files.writerow(("id", "split", "path"))
 
     def split(self, split: str, records: int, num_files: int) -> tuple[BatchFile, ...]:
-        examples = _exactly(self.source, split, records)
+        examples = _Examples(self.source, split, records, self.decoders)
         num_files = min(num_files, records)
         files = []
         next_id = 0
-        rest: tuple[np.ndarray, np.ndarray] | None = None
+        pieces = iter(examples)
+        rest: _Piece | None = None
         for number in range(num_files):
-            # as even as can be: sizes differ by at most one
-            end = records * (number + 1) // num_files
             name = "test_batch.bin" if split == "test" else f"data_batch_{number + 1}.bin"
             with RecordWriter(self.folder / name, self.source.image_shape) as writer:
-                while next_id < end:
-                    labels, pixels = rest if rest is not None else next(examples)
-                    count = min(len(labels), end - next_id)
-                    writer.write(np.arange(next_id, next_id + count), labels[:count], pixels[:count])
-                    rest = (labels[count:], pixels[count:]) if count < len(labels) else None
+                # as even as can be: sizes differ by at most one
+                while next_id < (end := examples.records * (number + 1) // num_files):
+                    piece = rest or next(pieces)
+                    count = min(len(piece), end - next_id)
+                    self._write(writer, split, next_id, piece[:count])
+                    rest = piece[count:] if count < len(piece) else None
                     next_id += count
-                    self.done += count
-                    self.progress(self.done, self.total)
+                    self.progress(self.done, self.total - len(self.problems) - len(examples.problems))
             files.append(BatchFile(name, writer.records, writer.sha256))
-        next(examples, None)  # lets the source look at what follows its last image: checksums, bytes too many
+        next(pieces, None)  # lets the source look at what follows its last image: checksums, bytes too many
+        self.problems += examples.problems
+        self._check_classes(split, examples)
         return tuple(files)
 
-
-def _exactly(source: Source, split: str, records: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Labels and pixels of the first `records` examples of a split."""
-    left = records
-    whole = records == source.splits[split].records
-    for chunk in source.splits[split].chunks():
-        if whole and len(chunk.labels) > left:
-            raise DataToolsError(f"{source.location}: more {split} images than it promised; fetch the set again")
-        labels = chunk.labels[:left]
-        yield labels, chunk.decode()[:left]
-        left -= len(labels)
-        if not left and not whole:
+    def _write(self, writer: RecordWriter, split: str, start: int, piece: _Piece) -> None:
+        writer.write(np.arange(start, start + len(piece)), piece.labels, piece.pixels)
+        self.done += len(piece)
+        if self._files is None:
             return
-    if not left:
-        return
-    raise DataToolsError(f"{source.location}: its {split} images end {left:,} early; fetch the set again")
+        try:
+            self._files.writerows((start + number, split, name) for number, name in enumerate(piece.names))
+        except UnicodeEncodeError:
+            raise DataToolsError(
+                f"{self.source.location}: a file name in it is no UTF-8 text, which {FILES_CSV} needs; rename it"
+            ) from None
+
+    def _check_classes(self, split: str, examples: _Examples) -> None:
+        """Every class was found with images; skipping unreadable ones must not empty it unseen."""
+        emptied = [self.source.class_names[label] for label in sorted(examples.skipped - examples.seen)]
+        if emptied:
+            raise DataToolsError(
+                f"{self.source.location}: no readable {split} image of {listed(emptied)}; repair or remove the class"
+            )
+
+    def __enter__(self) -> _Splits:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Examples on their way into a file: labels (B,), pixels (B, depth, height, width), names (B or none)."""
+
+    labels: np.ndarray
+    pixels: np.ndarray
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, part: slice) -> _Piece:
+        return _Piece(self.labels[part], self.pixels[part], self.names[part])
+
+
+class _Examples:
+    """The first `records` examples of a split; fewer where unreadable images are left out and there are no others.
+
+    Attributes:
+        records: how many there are, as far as is known yet.
+        problems: a line for each that was left out. seen, skipped: labels of those kept and of those left out.
+    """
+
+    def __init__(self, source: Source, split: str, records: int, decoders: Decoders) -> None:
+        self.source, self.split, self.decoders = source, split, decoders
+        self.limit, self.records = records, records
+        self.problems: list[str] = []
+        self.seen: set[int] = set()
+        self.skipped: set[int] = set()
+
+    def __iter__(self) -> Iterator[_Piece]:
+        promised = self.source.splits[self.split].records
+        whole = self.limit == promised
+        done = left_out = 0
+        chunks = self.source.splits[self.split].chunks()
+        for chunk, decoded in self.decoders.decode(chunks if whole else self._enough(chunks)):
+            piece = self._kept(chunk, decoded)
+            left_out += len(chunk.labels) - len(piece)
+            self.records = min(self.limit, promised - left_out)
+            if whole and done + len(piece) > self.records:
+                raise DataToolsError(
+                    f"{self.source.location}: more {self.split} images than it promised; fetch the set again"
+                )
+            piece = piece[: self.records - done]
+            done += len(piece)
+            yield piece
+            if done == self.records and not whole:
+                return
+        if done < self.records:
+            raise DataToolsError(
+                f"{self.source.location}: its {self.split} images end {self.records - done:,} early; "
+                "fetch the set again"
+            )
+
+    def _kept(self, chunk: Chunk, decoded: np.ndarray | Kept) -> _Piece:
+        if isinstance(decoded, np.ndarray):
+            return _Piece(chunk.labels, decoded, chunk.names)
+        self.problems += decoded.problems
+        self.seen.update(chunk.labels[decoded.mask].tolist())
+        self.skipped.update(chunk.labels[~decoded.mask].tolist())
+        names = tuple(name for name, kept in zip(chunk.names, decoded.mask, strict=True) if kept)
+        return _Piece(chunk.labels[decoded.mask], decoded.pixels, names)
+
+    def _enough(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """No more chunks than hold the first `limit` examples, unless some may be skipped."""
+        given = 0
+        for chunk in chunks:
+            yield chunk
+            given += len(chunk.labels)
+            if given >= self.limit and not self.source.skips:
+                return

@@ -23,6 +23,7 @@ from datatools.records import ImageShape, read_records
 FORMAT_VERSION = 1
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.h5"
+FILES_CSV = "files.csv"
 SPLITS = ("train", "test")
 LABEL_STATES = ("clean", "noisy", "unknown")
 MAX_JSON_BYTES = 64 << 20
@@ -52,6 +53,8 @@ class Metadata:
         limit: None, or how many records of each split were kept when it was converted.
         label_set: which of several label sets of the source the labels are ("fine", "coarse"), or None.
         resized: None, or side and filter of the resampling when it was converted.
+        split_by: None, or fraction and seed by which `convert` drew the test split.
+        files_csv: None, or the SHA-256 of files.csv, which names the file behind each id (columns id, split, path).
     """
 
     name: str
@@ -64,6 +67,8 @@ class Metadata:
     limit: int | None = None
     label_set: str | None = None
     resized: dict[str, Any] | None = None
+    split_by: dict[str, Any] | None = None
+    files_csv: str | None = None
     created_by: dict[str, str] = dataclasses.field(default_factory=lambda: package_version())
 
     @property
@@ -75,6 +80,7 @@ class Metadata:
 
     def to_json(self) -> str:
         """The text of dataset.json; the same metadata gives the same bytes."""
+        optional = {"split_by": self.split_by, "files_csv": self.files_csv}
         return json.dumps(
             {
                 "format_version": FORMAT_VERSION,
@@ -93,6 +99,7 @@ class Metadata:
                 "limit": self.limit,
                 "label_set": self.label_set,
                 "resized": self.resized,
+                **{key: value for key, value in optional.items() if value is not None},
                 "labels": self.labels,
                 "noise": self.noise,
                 "created_by": self.created_by,
@@ -185,10 +192,13 @@ class _Fields:
         # a name from a downloaded dataset.json must not reach outside its directory
         if not name or name != Path(name).name or name in (".", "..") or "\0" in name:
             raise ValueError(f"'{self.where}name' should be a plain file name, is {name!r:.60}")
-        digest = self.get("sha256", str)
-        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            raise ValueError(f"'{self.where}sha256' should be 64 hexadecimal digits, is {digest!r:.80}")
-        return BatchFile(name, self.whole("records", 1, 2**32), digest)
+        return BatchFile(name, self.whole("records", 1, 2**32), self.digest("sha256"))
+
+    def digest(self, key: str) -> str:
+        value = self.get(key, str)
+        if len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+            raise ValueError(f"'{self.where}{key}' should be 64 hexadecimal digits, is {value!r:.80}")
+        return str(value)
 
     def split(self) -> tuple[BatchFile, ...]:
         entries = self.get("files", list)
@@ -238,7 +248,11 @@ class _Fields:
         if math.prod(image_shape) > MAX_IMAGE_BYTES:
             raise ValueError(f"'image_shape' {image_shape} is larger than {MAX_IMAGE_BYTES:,} bytes")
         files = {split: splits.child(split).split() for split in SPLITS}
-        names_of_files = [file.name for split in SPLITS for file in files[split]] + [DATASET_FILE, MANIFEST_FILE]
+        names_of_files = [file.name for split in SPLITS for file in files[split]] + [
+            DATASET_FILE,
+            MANIFEST_FILE,
+            FILES_CSV,
+        ]
         if len(set(names_of_files)) != len(names_of_files):
             raise ValueError("'splits' names a file twice, or one that is not a batch file")
         return Metadata(
@@ -252,6 +266,8 @@ class _Fields:
             limit=limit,
             label_set=self.get("label_set", str, optional=True),
             resized=self.get("resized", dict, optional=True),
+            split_by=self.get("split_by", dict, optional=True),
+            files_csv=None if self.values.get("files_csv") is None else self.digest("files_csv"),
             created_by=self.get("created_by", dict),
         )
 
@@ -293,6 +309,10 @@ class Dataset:
     @property
     def manifest_path(self) -> Path:
         return self.path / MANIFEST_FILE
+
+    @property
+    def files_csv_path(self) -> Path:
+        return self.path / FILES_CSV
 
     @property
     def sha256(self) -> str:

@@ -32,6 +32,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "label_set": metadata.label_set,
         "limit": metadata.limit,
         "resized": metadata.resized,
+        "split_by": metadata.split_by,
+        "files_csv": metadata.files_csv,
         "noise": metadata.noise,
         "source": metadata.source,
         "created_by": metadata.created_by,
@@ -66,6 +68,10 @@ def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append((split, f"{content['records']:,} in {files} file{'s' * (files > 1)}, {spread} a class"))
     labels = facts["labels"] + (f", {facts['label_set']}" if facts["label_set"] else "")
     rows.append(("labels", labels + (f", first {facts['limit']:,} of each split" if facts["limit"] else "")))
+    if split_by := facts["split_by"]:
+        rows.append(("test split", f"{split_by.get('fraction')} of each class, seed {split_by.get('seed')}"))
+    if facts["files_csv"]:
+        rows.append(("file names", "files.csv"))
     if noise := facts["noise"]:
         rate = "" if noise["rate"] is None else f", rate {noise['rate']:g} requested"
         rows += [

@@ -111,7 +111,7 @@ class RecordWriter:
         if pixels.dtype != np.uint8 or pixels.shape != chunk["pixels"].shape:
             raise ValueError(f"pixels are {pixels.dtype}{pixels.shape}, the record wants uint8{chunk['pixels'].shape}")
         chunk["id"], chunk["label"], chunk["pixels"] = ids, labels, pixels
-        data = chunk.tobytes()
+        data = chunk.view(np.uint8).data
         self._file.write(data)
         self._digest.update(data)
         self.records += len(chunk)

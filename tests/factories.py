@@ -11,14 +11,17 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from datatools import conversion
@@ -67,6 +70,15 @@ def image_set(train: int, test: int, shape: tuple[int, int, int], classes: dict[
         {"train": examples(train, shape, classes, seed), "test": examples(test, shape, classes, seed + 1)},
         {name: tuple(f"{name}_{number}" for number in range(count)) for name, count in classes.items()},
     )
+
+
+def close_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lead every download, of child processes too, to a port of this machine where nobody answers."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 # --- CIFAR -----------------------------------------------------------------------------------------------------------
@@ -252,6 +264,87 @@ def _decoded(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
 
+# --- ANIMAL-10N ------------------------------------------------------------------------------------------------------
+
+ANIMALS = ("cat", "lynx", "wolf", "coyote", "cheetah", "jaguar", "chimpanzee", "orangutan", "hamster", "guinea pig")
+
+
+def animal10n_set(train: int = 30, test: int = 10, seed: int = 0) -> ImageSet:
+    content = image_set(train, test, (3, 64, 64), {"fine": 10}, seed)
+    return ImageSet(content.splits, {"fine": ANIMALS})
+
+
+def record_bytes(batch: Examples, ids: np.ndarray) -> bytes:
+    """Records as they stand in a batch file, put together by hand."""
+    rows = zip(ids.tolist(), batch.labels["fine"].tolist(), batch.pixels, strict=True)
+    return b"".join(struct.pack(">II", number, label) + pixels.tobytes() for number, label, pixels in rows)
+
+
+def write_animal10n_binary(folder: Path, content: ImageSet, files: int = 3, first_id: int = 0) -> Path:
+    """The released binary batches; ids run on over the files from `first_id`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    train = content.splits["train"]
+    edges = [len(train) * number // files for number in range(files + 1)]
+    for number, (start, end) in enumerate(pairwise(edges), 1):
+        ids = first_id + np.arange(start, end)
+        (folder / f"data_batch_{number}.bin").write_bytes(record_bytes(train.part(start, end), ids))
+    test = content.splits["test"]
+    (folder / "test_batch.bin").write_bytes(record_bytes(test, first_id + np.arange(len(test))))
+    return folder
+
+
+def write_animal10n_images(folder: Path, content: ImageSet) -> tuple[Path, ImageSet]:
+    """The released folders of JPEGs; return what is in them, which after a JPEG is not quite `content`."""
+    splits = {}
+    for split, name in (("train", "training"), ("test", "testing")):
+        (folder / name).mkdir(parents=True)
+        batch = content.splits[split]
+        paths = [folder / name / f"{label}_{number}.jpg" for number, label in enumerate(batch.labels["fine"])]
+        for path, pixels in zip(paths, batch.pixels, strict=True):
+            path.write_bytes(jpeg(pixels))
+        splits[split] = Examples(np.stack([_decoded(path) for path in paths]), batch.labels)
+    return folder, ImageSet(splits, content.names)
+
+
+def zipped(folder: Path, archive: Path, packing: int = zipfile.ZIP_STORED) -> Path:
+    """`folder` as a zip archive that unpacks to a folder of its name."""
+    with zipfile.ZipFile(archive, "w", packing) as file:
+        for path in sorted(folder.rglob("*")):
+            file.write(path, Path(folder.name) / path.relative_to(folder))
+    return archive
+
+
+# --- an image folder -------------------------------------------------------------------------------------------------
+
+
+def image_folder_set(
+    classes: int = 3, train_each: int = 4, test_each: int = 2, shape: tuple[int, int, int] = (3, 12, 10), seed: int = 0
+) -> ImageSet:
+    """Images by class, as the folders are."""
+    content = image_set(classes * train_each, classes * test_each, shape, {"fine": classes}, seed)
+    for batch in content.splits.values():
+        batch.labels["fine"].sort()
+    return content
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """(3, height, width) uint8 as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_image_folder(folder: Path, content: ImageSet, splits: Sequence[str] = ("train", "test")) -> Path:
+    """`<split>/<class>/<number>.png`; with one split the folder of its name is left out."""
+    for split in splits:
+        batch = content.splits[split]
+        for number, (label, pixels) in enumerate(zip(batch.labels["fine"], batch.pixels, strict=True)):
+            path = folder / (split if len(splits) > 1 else "") / content.names["fine"][label] / f"{number:06}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(pixels))
+    return folder
+
+
 # --- one factory a source --------------------------------------------------------------------------------------------
 
 
@@ -278,6 +371,8 @@ SOURCE_FACTORIES: dict[str, Callable[[Path], MadeSource]] = {
     "tiny-imagenet": lambda folder: MadeSource(
         *write_tiny_imagenet(folder / "tiny-imagenet-200", tiny_imagenet_set()),
     ),
+    "animal-10n": lambda folder: MadeSource(*write_animal10n_images(folder / "ANIMAL-10N", animal10n_set())),
+    "image-folder": _made(write_image_folder, image_folder_set()),
 }
 """One line for every line of `datatools.sources.SOURCES`; each gets an empty folder to write to."""
 

@@ -23,6 +23,7 @@ class SourceSpec:
         train_files: in how many batch files the training split is written.
         label_sets: the label sets it offers, the default first; empty where there is just one.
         resizes: whether images can be resampled to another size.
+        own_images: whether it is the user's own folder: it takes a test fraction, a seed and skip_bad.
         labels: "clean" for a benchmark whose labels are taken as the truth, else "unknown".
         official: number of training and of test images of the complete set, or None where there is no such number.
     """
@@ -32,6 +33,7 @@ class SourceSpec:
     train_files: int = 1
     label_sets: tuple[str, ...] = ()
     resizes: bool = False
+    own_images: bool = False
     labels: str = "clean"
     official: tuple[int, int] | None = None
 
@@ -60,10 +62,24 @@ SOURCES: dict[str, SourceSpec] = {
         resizes=True,
         official=(100_000, 10_000),
     ),
+    "animal-10n": SourceSpec(
+        "ANIMAL-10N, the released binary folder, or the zip or folder of images",
+        "datatools.sources.animal10n:open_animal10n",
+        resizes=True,
+        labels="unknown",
+        official=(50_000, 5_000),
+    ),
     "mnist": SourceSpec(
         "MNIST, a folder with the four idx files, gzipped or not",
         "datatools.sources.mnist:open_mnist",
         official=(60_000, 10_000),
+    ),
+    "image-folder": SourceSpec(
+        "your own images, <class>/*.{png,jpg,jpeg,bmp,webp}, with or without train/ and test/",
+        "datatools.sources.image_folder:open_image_folder",
+        resizes=True,
+        own_images=True,
+        labels="unknown",
     ),
 }
 
@@ -92,5 +108,8 @@ def open_source(name: str, request: Request) -> Source:
         raise DataToolsError(f"--labels {request.label_set}: {name} {choice}")
     if request.size is not None and not spec.resizes:
         raise DataToolsError(f"--size {request.size}: the images of {name} have one size; leave --size out")
+    given = {"--test-fraction": request.test_fraction, "--seed": request.seed, "--skip-bad": request.skip_bad or None}
+    if not spec.own_images and (unwanted := [option for option, value in given.items() if value is not None]):
+        raise DataToolsError(f"{unwanted[0]}: the test split of {name} is fixed and its images whole; leave it out")
     module, function = spec.opener.split(":")
     return cast(Callable[[Request], Source], getattr(import_module(module), function))(request)

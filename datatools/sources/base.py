@@ -11,23 +11,46 @@ import numpy as np
 
 from datatools.records import ImageShape
 
+Progress = Callable[[int, int], None]
+"""Called with (done, in all) as work goes on."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Say nothing."""
+
+
+class Kept(NamedTuple):
+    """What decoding gave where unreadable images are left out.
+
+    Attributes:
+        pixels: (kept, depth, height, width) uint8.
+        mask: (B,) bool, which examples of the chunk they are.
+        problems: a line for each of the others.
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray
+    problems: tuple[str, ...]
+
 
 class Chunk(NamedTuple):
     """A run of consecutive examples.
 
     Attributes:
         labels: (B,) integers.
-        decode: gives their pixels, (B, depth, height, width) uint8. It is a call and not an array so that
-            `convert` may run it in another process; it must then pickle.
+        decode: gives their pixels, (B, depth, height, width) uint8, or `Kept`. It is a call and not an array so that
+            `convert` may run it in another process; where the source `decodes`, it must pickle.
+        names: the file of each example, or nothing where the source does not keep them.
     """
 
     labels: np.ndarray
-    decode: Callable[[], np.ndarray]
+    decode: Callable[[], np.ndarray | Kept]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SourceSplit:
-    """One split of a source: its number of records, and a call that iterates over them from the start."""
+    """One split of a source: its number of records (`Kept` may make them fewer), and a call that iterates over them."""
 
     records: int
     chunks: Callable[[], Iterator[Chunk]]
@@ -42,6 +65,10 @@ class Source:
         location: where it was found, as dataset.json records it.
         sha256: of the archive, or None where the source is a folder or a package.
         notices: what the user should know about it, a line each.
+        decodes: whether its chunks are worth decoding in several processes.
+        skips: whether unreadable images are left out (its chunks decode to `Kept`).
+        keeps_names: whether its chunks name their files, which are then kept in files.csv.
+        split_by: what drew its test split from its images (fraction, seed), or None where it came with one.
     """
 
     image_shape: ImageShape
@@ -50,6 +77,10 @@ class Source:
     location: str
     sha256: str | None = None
     notices: tuple[str, ...] = ()
+    decodes: bool = False
+    skips: bool = False
+    keeps_names: bool = False
+    split_by: dict[str, float | int] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +88,22 @@ class Request:
     """What the user asked of a source.
 
     Attributes:
-        location: an archive or a folder, or None to look under `raw`.
-        raw: the folder where archives lie that were put there by hand.
+        location: an archive or a folder, the address (http, https) of an archive, or None to look under `raw`, and to
+            download the official archive to it where it is not there.
+        raw: the folder where archives lie that were put there by hand or downloaded.
         label_set: which of several label sets, or None for the source's own default.
         size: resample images to size x size pixels, or None to keep theirs.
+        test_fraction: share of each class that becomes the test split, or None for the source's own default.
+        seed: which images those are, or None for 0.
+        skip_bad: leave out images that cannot be read instead of stopping.
+        progress: called with bytes done and in all while an archive is downloaded.
     """
 
-    location: Path | None
+    location: Path | str | None
     raw: Path
     label_set: str | None = None
     size: int | None = None
+    test_fraction: float | None = None
+    seed: int | None = None
+    skip_bad: bool = False
+    progress: Progress = no_progress

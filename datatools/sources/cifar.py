@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from datatools.download import Archive
 from datatools.errors import DataToolsError, listed
 from datatools.records import ImageShape, file_sha256, records_per_chunk
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import SourceFiles, archive_errors, find_under, open_files, read_whole
+from datatools.sources.files import SourceFiles, archive_errors, locate, open_files, read_whole
 from datatools.sources.pickles import load_pickle
 
+ADDRESS = "https://www.cs.toronto.edu/~kriz/"
 IMAGE_SHAPE = ImageShape(3, 32, 32)
 PIXELS = 3 * 32 * 32
 MAX_PICKLE_BYTES = 256 << 20
@@ -34,6 +36,7 @@ class Layout:
         label_bytes: of a binary record, in order, as label set names.
         pickle_labels, pickle_names: the pickles' keys of each label set's labels and of its names.
         text_names: file with the names of each label set, beside the binary batches.
+        md5: of the binary and of the python archive, as the set's own page gives them.
     """
 
     title: str
@@ -46,10 +49,12 @@ class Layout:
     pickle_labels: dict[str, str]
     pickle_names: dict[str, str]
     text_names: dict[str, str]
+    md5: tuple[str, str]
 
     @property
-    def archives(self) -> tuple[str, ...]:
-        return (f"{self.stem}-binary.tar.gz", f"{self.stem}-python.tar.gz")
+    def archives(self) -> tuple[Archive, ...]:
+        names = (f"{self.stem}-binary.tar.gz", f"{self.stem}-python.tar.gz")
+        return tuple(Archive(name, ADDRESS + name, md5) for name, md5 in zip(names, self.md5, strict=True))
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ CIFAR10 = Layout(
     pickle_labels={"fine": "labels"},
     pickle_names={"fine": "label_names"},
     text_names={"fine": "batches.meta.txt"},
+    md5=("c32a1d4ab5d03f1284b67883e8d87530", "c58f30108f718f92721af3b95e74349a"),
 )
 CIFAR100 = Layout(
     title="CIFAR-100",
@@ -84,6 +90,7 @@ CIFAR100 = Layout(
     pickle_labels={"fine": "fine_labels", "coarse": "coarse_labels"},
     pickle_names={"fine": "fine_label_names", "coarse": "coarse_label_names"},
     text_names={"fine": "fine_label_names.txt", "coarse": "coarse_label_names.txt"},
+    md5=("03b5dce01913d631647c71ecec9e9cb8", "eb9058c3a382ffc7106e4002c42a8d85"),
 )
 
 
@@ -98,8 +105,8 @@ def open_cifar100(request: Request) -> Source:
 
 
 def _open(layout: Layout, label_set: str, request: Request) -> Source:
-    address = f"https://www.cs.toronto.edu/~kriz/{layout.archives[0]}"
-    location = request.location or find_under(request.raw, layout.archives + layout.folders, layout.title, address)
+    names = (*(archive.name for archive in layout.archives), *layout.folders)
+    location, notices = locate(request, names, layout.title, layout.archives)
     files = open_files(location, layout.folders)
     reader = _Batches(files, layout, label_set)
     return Source(
@@ -108,6 +115,7 @@ def _open(layout: Layout, label_set: str, request: Request) -> Source:
         splits={split: reader.split(split) for split in ("train", "test")},
         location=str(location),
         sha256=file_sha256(location) if location.is_file() else None,
+        notices=notices,
     )
 
 

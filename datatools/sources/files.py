@@ -14,9 +14,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
+from datatools.download import Archive, download, is_url, url_name
 from datatools.errors import DataToolsError, listed
+from datatools.sources.base import Request
 
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 20
@@ -105,13 +107,13 @@ class TarFiles:
 
 
 @contextmanager
-def archive_errors(location: Path) -> Iterator[None]:
-    """Turn what a broken archive raises into one line."""
+def archive_errors(location: Path, member: str = "") -> Iterator[None]:
+    """Turn what a broken archive, or a broken member of it, raises into one line."""
     try:
         yield
     except BROKEN_ARCHIVE as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise DataToolsError(f"{location}: damaged or cut short ({reason}); fetch it again") from None
+        raise DataToolsError(f"{location / member}: damaged or cut short ({reason}); fetch it again") from None
 
 
 def open_files(location: Path, folders: Sequence[str]) -> SourceFiles:
@@ -128,18 +130,52 @@ def open_files(location: Path, folders: Sequence[str]) -> SourceFiles:
     raise DataToolsError(f"{location}: no such file or folder; give --source an archive or an unpacked folder")
 
 
-def find_under(raw: Path, names: Sequence[str], title: str, address: str) -> Path:
-    """The first of `names` that is there under `raw`.
+class Located(NamedTuple):
+    """Where a source lies, and what the user should know about how it came there."""
+
+    path: Path
+    notices: tuple[str, ...] = ()
+
+
+def locate(request: Request, names: Sequence[str], title: str, official: Sequence[Archive], hint: str = "") -> Located:
+    """Find an image set: where the user says, under `request.raw`, or on the network.
+
+    Args:
+        names: what is looked for under `raw`, the best first.
+        official: its official archives; the first one is downloaded where nothing is there. Their checksums hold for
+            mirrors too. Empty where there is no public address: `hint` says then how to get the set.
 
     Raises:
-        DataToolsError: none is; the message says where to get the set and where to put it.
+        DataToolsError: it is not there and cannot be downloaded; the message says where to put it.
     """
+    given = request.location
+    if given is not None and is_url(str(given)):
+        return _mirrored(str(given), request, official)
+    if given is not None:
+        return Located(Path(given))
     for name in names:
-        if (raw / name).exists():
-            return raw / name
-    raise DataToolsError(
-        f"{raw}: no {title} there (looked for {listed(names, 6)}); put the archive of {address} there, "
-        "or name it with --source"
+        if (request.raw / name).exists():
+            return Located(request.raw / name)
+    if not official:
+        raise DataToolsError(f"{request.raw}: no {title} there (looked for {listed(names, 6)}); {hint}")
+    archive = official[0]
+    target = request.raw / archive.name
+    download(archive.url, target, archive.md5, request.progress)
+    return Located(target, (f"{target}: downloaded from {archive.url}, its MD5 is the published one",))
+
+
+def _mirrored(url: str, request: Request, official: Sequence[Archive]) -> Located:
+    name = url_name(url)
+    target = request.raw / name
+    if target.exists():
+        return Located(target, (f"{target}: there already, not downloaded again",))
+    known = {archive.name: archive.md5 for archive in official}
+    download(url, target, known.get(name), request.progress)
+    if name in known:
+        return Located(target, (f"{target}: downloaded from {url}, its MD5 is the official archive's",))
+    expected = f" ({listed(list(known), 6)})" if known else ""
+    return Located(
+        target, (f"{target}: downloaded unchecked: {name} is not the name of an official archive{expected}",)
     )
 
 

@@ -15,11 +15,23 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from datatools.download import Archive, download, is_url
 from datatools.errors import DataToolsError
 from datatools.records import ImageShape, records_per_chunk
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import archive_errors, find_under
+from datatools.sources.files import Located, archive_errors
 
+ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+ARCHIVES = tuple(
+    Archive(name, ADDRESS + name, md5)
+    for name, md5 in (
+        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    )
+)
+RAW_FOLDERS = ("mnist", "MNIST/raw")
 UINT8 = 0x08
 NUM_CLASSES = 10
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -28,12 +40,7 @@ MAX_RECORDS = 10_000_000
 
 def open_mnist(request: Request) -> Source:
     """MNIST, or another set in its files (Fashion-MNIST has the same), from a folder."""
-    folder = request.location or find_under(
-        request.raw,
-        ("mnist", "MNIST/raw"),
-        "MNIST",
-        "http://yann.lecun.com/exdb/mnist/ (four idx files, in a folder mnist)",
-    )
+    folder, notices = _locate(request)
     if not folder.is_dir():
         raise DataToolsError(f"{folder}: no such folder; give --source the folder with MNIST's four idx files")
     splits, shapes = {}, set()
@@ -54,7 +61,30 @@ def open_mnist(request: Request) -> Source:
         class_names=tuple(str(digit) for digit in range(NUM_CLASSES)),
         splits=splits,
         location=str(folder),
+        notices=notices,
     )
+
+
+def _locate(request: Request) -> Located:
+    """The folder of the four files; they are downloaded where it is not there, or from the address given."""
+    given = request.location
+    base = str(given).rstrip("/") + "/" if given is not None and is_url(str(given)) else None
+    if given is not None and base is None:
+        return Located(Path(given))
+    there = [request.raw / name for name in RAW_FOLDERS if (request.raw / name).is_dir()]
+    if there and base is None and not _unfinished(there[0]):
+        return Located(there[0])
+    folder = request.raw / RAW_FOLDERS[0]
+    for archive in ARCHIVES:
+        if not (folder / archive.name).exists():
+            download(base + archive.name if base else archive.url, folder / archive.name, archive.md5, request.progress)
+    return Located(folder, (f"{folder}: downloaded from {base or ADDRESS}, the MD5s are the published ones",))
+
+
+def _unfinished(folder: Path) -> bool:
+    """Whether a download of ours was cut there: it is gone on with then."""
+    present = [archive.name for archive in ARCHIVES if (folder / archive.name).is_file()]
+    return len(present) < len(ARCHIVES) and (bool(present) or any(folder.glob("*.part")))
 
 
 def _find(folder: Path, stem: str, kind: str) -> Path:

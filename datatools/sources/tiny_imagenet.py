@@ -8,184 +8,105 @@ has no labels and is left out.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
-import numpy as np
-
+from datatools.download import Archive
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape, file_sha256, records_per_chunk
+from datatools.records import ImageShape, file_sha256
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import archive_errors, find_under
-from datatools.sources.images import decode_image
+from datatools.sources.files import locate
+from datatools.sources.images import Decoding, image_chunks
+from datatools.sources.trees import Tree, ZipTree, open_tree
 
 FOLDER = "tiny-imagenet-200"
-ADDRESS = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+ARCHIVE = Archive(
+    f"{FOLDER}.zip", "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
+)
 SIDE = 64
+WNID_CHARACTERS = 9
 MAX_TEXT_BYTES = 16 << 20
 MAX_IMAGE_BYTES = 1 << 20
 TRAIN_IMAGE = re.compile(r"train/(n\d{8})/images/\1_(\d{1,9})\.JPEG")
 VAL_IMAGE = re.compile(r"val/images/(val_(\d{1,9})\.JPEG)")
 
 
-class Tree(Protocol):
-    """The files below FOLDER, by their path there."""
+class Image(NamedTuple):
+    """A file of the set, below FOLDER, and its label."""
 
-    def names(self) -> list[str]: ...
-
-    def read(self, name: str, limit: int) -> bytes:
-        """The content of a file; raises DataToolsError if it is missing or larger than `limit` bytes."""
-
-
-class ZipTree:
-    """The official archive, read in place; nothing is extracted, so no member's path leads anywhere."""
-
-    def __init__(self, location: Path) -> None:
-        self.location = location
-        with archive_errors(location):
-            self._archive = zipfile.ZipFile(location)
-        self._members = {
-            info.filename.removeprefix(f"{FOLDER}/"): info for info in self._archive.infolist() if not info.is_dir()
-        }
-
-    def names(self) -> list[str]:
-        return list(self._members)
-
-    def read(self, name: str, limit: int) -> bytes:
-        info = self._members.get(name)
-        if info is None:
-            raise _missing(self.location, name)
-        with archive_errors(self.location / name), self._archive.open(info) as file:
-            return _at_most(file.read(limit + 1), limit, self.location / name)
-
-
-class FolderTree:
-    """The unpacked folder."""
-
-    def __init__(self, location: Path) -> None:
-        self.location = location / FOLDER if (location / FOLDER).is_dir() else location
-
-    def names(self) -> list[str]:
-        train = self.location.glob("train/*/images/*.JPEG")
-        val = self.location.glob("val/images/*.JPEG")
-        return [path.relative_to(self.location).as_posix() for paths in (train, val) for path in paths]
-
-    def read(self, name: str, limit: int) -> bytes:
-        try:
-            with (self.location / name).open("rb") as file:
-                return _at_most(file.read(limit + 1), limit, self.location / name)
-        except FileNotFoundError:
-            raise _missing(self.location, name) from None
-
-
-def _missing(location: Path, name: str) -> DataToolsError:
-    return DataToolsError(f"{location}: no {name} in it; this is not {FOLDER}, or it is incomplete: fetch {ADDRESS}")
-
-
-def _at_most(data: bytes, limit: int, origin: Path) -> bytes:
-    if len(data) > limit:
-        raise DataToolsError(f"{origin}: larger than the {limit:,} bytes that are expected at most; fetch {ADDRESS}")
-    return data
-
-
-@lru_cache(maxsize=1)
-def _tree(location: Path) -> Tree:
-    """The tree at `location`, opened once in each process."""
-    if location.is_dir():
-        return FolderTree(location)
-    if location.is_file():
-        return ZipTree(location)
-    raise DataToolsError(f"{location}: no such file or folder; give --source {FOLDER}.zip or the unpacked folder")
-
-
-@dataclass(frozen=True)
-class _Images:
-    """The images of one split, in order, with their labels."""
-
-    names: tuple[str, ...]
-    labels: np.ndarray
+    name: str
+    label: int
 
 
 def open_tiny_imagenet(request: Request) -> Source:
     """Tiny-ImageNet from its zip or its folder, resampled to `request.size` where that is given."""
-    location = request.location or find_under(request.raw, (f"{FOLDER}.zip", FOLDER), "Tiny-ImageNet", ADDRESS)
-    _tree.cache_clear()  # the archive may have changed since this process read it last
-    tree = _tree(location)
-    classes = _classes(tree, location)
-    names = tree.names()
-    splits = {"train": _train(names, classes), "test": _val(tree, names, classes, location)}
+    location, notices = locate(request, (ARCHIVE.name, FOLDER), "Tiny-ImageNet", (ARCHIVE,))
+    tree = open_tree(location, FOLDER)
+    prefix = f"{FOLDER}/" if isinstance(tree, ZipTree) else ""
+    classes = _classes(tree, prefix, location)
+    names = [name.removeprefix(prefix) for name in tree.names()]
+    splits = {"train": _train(names, classes), "test": _val(tree, prefix, names, classes, location)}
     side = request.size or SIDE
+    shape = ImageShape(3, side, side)
+    decoding = Decoding(("JPEG",), shape, resize=request.size is not None, limit=MAX_IMAGE_BYTES)
     return Source(
-        image_shape=ImageShape(3, side, side),
-        class_names=_class_names(tree, classes),
+        image_shape=shape,
+        class_names=_class_names(tree, prefix, classes),
         splits={
-            split: SourceSplit(len(images.labels), partial(_chunks, location, images, request.size))
+            split: SourceSplit(len(images), partial(_chunks, tree, prefix, images, decoding))
             for split, images in splits.items()
         },
         location=str(location),
         sha256=file_sha256(location) if location.is_file() else None,
+        notices=notices,
+        decodes=True,
     )
 
 
-def _classes(tree: Tree, location: Path) -> list[str]:
+def _chunks(tree: Tree, prefix: str, images: list[Image], decoding: Decoding) -> Iterator[Chunk]:
+    return image_chunks(
+        images, lambda name: tree.encoded(prefix + name, decoding.limit), tree.location / prefix, decoding
+    )
+
+
+def _text(tree: Tree, name: str) -> str:
+    return tree.read(name, MAX_TEXT_BYTES).decode("utf-8", "replace")
+
+
+def _classes(tree: Tree, prefix: str, location: Path) -> list[str]:
     """The WordNet ids, sorted: a class's place here is its label."""
-    classes = sorted(set(tree.read("wnids.txt", MAX_TEXT_BYTES).decode("ascii", "replace").split()))
+    classes = sorted(set(_text(tree, f"{prefix}wnids.txt").split()))
     if not classes or not all(re.fullmatch(r"n\d{8}", name) for name in classes):
-        raise DataToolsError(f"{location}: wnids.txt does not list WordNet ids; fetch {ADDRESS}")
+        raise DataToolsError(f"{location}: wnids.txt does not list WordNet ids; fetch {ARCHIVE.url}")
     return classes
 
 
-def _class_names(tree: Tree, classes: list[str]) -> tuple[str, ...]:
+def _class_names(tree: Tree, prefix: str, classes: list[str]) -> tuple[str, ...]:
     """The first word for each class in words.txt; all its words where two classes share the first."""
-    lines = tree.read("words.txt", MAX_TEXT_BYTES).decode("utf-8", "replace").splitlines()
+    wanted = set(classes)
+    lines = [line for line in _text(tree, f"{prefix}words.txt").splitlines() if line[:WNID_CHARACTERS] in wanted]
     words = {wnid: text.strip() for wnid, _, text in (line.partition("\t") for line in lines)}
     full = [words.get(wnid) or wnid for wnid in classes]
     first = [text.split(",")[0] for text in full]
     return tuple(short if first.count(short) == 1 else text for short, text in zip(first, full, strict=True))
 
 
-def _train(names: list[str], classes: list[str]) -> _Images:
-    found = [match for name in names if (match := TRAIN_IMAGE.fullmatch(name)) and match[1] in set(classes)]
-    found.sort(key=lambda match: (match[1], int(match[2])))
+def _train(names: list[str], classes: list[str]) -> list[Image]:
     labels = {wnid: label for label, wnid in enumerate(classes)}
-    return _Images(tuple(match[0] for match in found), np.array([labels[match[1]] for match in found], np.int64))
+    found = [match for name in names if (match := TRAIN_IMAGE.fullmatch(name)) and match[1] in labels]
+    found.sort(key=lambda match: (match[1], int(match[2])))
+    return [Image(match[0], labels[match[1]]) for match in found]
 
 
-def _val(tree: Tree, names: list[str], classes: list[str], location: Path) -> _Images:
-    text = tree.read("val/val_annotations.txt", MAX_TEXT_BYTES).decode("ascii", "replace")
-    wnids = dict(line.split("\t")[:2] for line in text.splitlines() if line.count("\t") >= 1)
+def _val(tree: Tree, prefix: str, names: list[str], classes: list[str], location: Path) -> list[Image]:
+    lines = _text(tree, f"{prefix}val/val_annotations.txt").splitlines()
+    wnids = dict(line.split("\t")[:2] for line in lines if line.count("\t") >= 1)
     found = [match for name in names if (match := VAL_IMAGE.fullmatch(name))]
     found.sort(key=lambda match: int(match[2]))
     labels = {wnid: label for label, wnid in enumerate(classes)}
     for match in found:
         if wnids.get(match[1]) not in labels:
-            raise DataToolsError(f"{location}: val_annotations.txt gives no class for {match[1]}; fetch {ADDRESS}")
-    return _Images(tuple(match[0] for match in found), np.array([labels[wnids[match[1]]] for match in found], np.int64))
-
-
-def _chunks(location: Path, images: _Images, size: int | None) -> Iterator[Chunk]:
-    side = size or SIDE
-    step = records_per_chunk(ImageShape(3, side, side))
-    for start in range(0, len(images.names), step):
-        names = images.names[start : start + step]
-        yield Chunk(images.labels[start : start + step], partial(_decode, location, names, size))
-
-
-def _decode(location: Path, names: tuple[str, ...], size: int | None) -> np.ndarray:
-    """(B, 3, H, W) uint8 pixels of the named images."""
-    tree = _tree(location)
-    side = size or SIDE
-    pixels = np.empty((len(names), 3, side, side), np.uint8)
-    for number, name in enumerate(names):
-        image = decode_image(tree.read(name, MAX_IMAGE_BYTES), location / name, ("JPEG",), size)
-        if image.shape != pixels.shape[1:]:
-            raise DataToolsError(
-                f"{location / name}: {image.shape[2]}x{image.shape[1]} pixels, {SIDE}x{SIDE} expected; "
-                f"pass --size {SIDE}"
-            )
-        pixels[number] = image
-    return pixels
+            raise DataToolsError(f"{location}: val_annotations.txt gives no class for {match[1]}; fetch {ARCHIVE.url}")
+    return [Image(match[0], labels[wnids[match[1]]]) for match in found]

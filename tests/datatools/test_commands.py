@@ -18,10 +18,12 @@ import cli
 from datatools.dataset import Dataset, open_dataset
 from datatools.sources import SOURCES
 from tests.datatools.children import environment, run_python
+from tests.datatools.test_human import write_pt
 from tests.factories import (
     SOURCE_FACTORIES,
     cifar10_set,
     clean_dataset,
+    close_network,
     convert_source,
     made_up_source,
     mnist_set,
@@ -53,6 +55,7 @@ Command = Callable[..., Outcome]
 def datatools(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """Runs a command in an empty folder of its own, the way the shell would."""
     monkeypatch.delenv("DATATOOLS_ROOT", raising=False)
+    close_network(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
@@ -105,8 +108,32 @@ def test_the_documented_lines_work_as_they_stand(tmp_path: Path, datatools: Comm
     )
     verified = datatools("verify", "data/cifar10-pair-0.2-seed0")
     assert (verified.code, verified.err) == (0, "")
-    assert len(verified.out.splitlines()) == 11
+    assert len(verified.out.splitlines()) == 12
     assert all(line.startswith("ok ") for line in verified.out.splitlines())
+
+
+def test_every_noise_type_has_a_command_line(tmp_path: Path, datatools: Command) -> None:
+    clean = clean_dataset(tmp_path / "data" / "clean", train=40, num_classes=4)
+    clean_dataset(tmp_path / "donor", train=40, num_classes=3, seed=1)
+    (tmp_path / "confusion.csv").write_text("0.5,0.5,0,0\n0,1,0,0\n0,0,1,0\n0,0,0,1\n")
+    labels = clean.labels("train")
+    write_pt(tmp_path / "h.pt", {"clean_label": labels, "noisy_label": labels[::-1].copy()})
+    for line, made in {
+        "--type symmetric-inclusive --rate 0.4": "clean-symmetric-inclusive-0.4-seed0: 12 of 40 labels changed, "
+        "rate 0.3 (requested 0.4), symmetric-inclusive, seed 0",
+        "--type matrix --matrix confusion.csv --seed 2": "clean-matrix-confusion-seed2: 5 of 40 labels changed, "
+        "rate 0.125, matrix, seed 2",
+        "--type human --labels h.pt --column noisy_label": "clean-human-noisy_label: ",
+        "--type open-set --rate 0.2 --donor donor": "clean-open-set-0.2-seed0: 8 of 40 images replaced, "
+        "rate 0.2 (requested 0.2), open-set, seed 0",
+        "--type instance --rate 0.3": "clean-instance-0.3-seed0: ",
+    }.items():
+        outcome = datatools("corrupt", *line.split(), "--data", "data/clean")
+        assert outcome.code == 0, outcome
+        assert outcome.out.startswith(f"data/{made}")
+        folder = outcome.out.partition(":")[0]
+        assert datatools("verify", folder).code == 0
+        assert datatools("info", folder).code == 0
 
 
 def test_the_digits_need_nothing(tmp_path: Path, datatools: Command) -> None:
@@ -235,7 +262,23 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "an unknown dataset": (["convert", "--dataset", "svhn"], 2, "svhn"),
     "no dataset": (["convert"], 2, "--dataset"),
     "a missing folder": ([*CONVERT, "--source", "missing"], 1, "missing"),
-    "nothing under raw": (CONVERT, 1, "data/raw"),
+    "nothing under raw and no network": (CONVERT, 1, "put it at data/raw/cifar-10-binary.tar.gz"),
+    "an address that is no file's": ([*CONVERT, "--source", "http://127.0.0.1:9/"], 1, "does not end in a file name"),
+    "a mirror that is not there": ([*CONVERT, "--source", "http://127.0.0.1:9/x.tar"], 1, "http://127.0.0.1:9/x.tar"),
+    "animal-10n without a source": (["convert", "--dataset", "animal-10n"], 1, "dm.kaist.ac.kr"),
+    "an image folder without a source": (["convert", "--dataset", "image-folder"], 1, "--source"),
+    "an image folder at an address": (
+        ["convert", "--dataset", "image-folder", "--source", "http://a/b.zip"],
+        1,
+        "folder",
+    ),
+    "an image folder without classes": (["convert", "--dataset", "image-folder", "--source", "empty"], 1, "empty"),
+    "an image folder with other files": (["convert", "--dataset", "image-folder", "--source", "."], 1, "not an image"),
+    "a test fraction for cifar10": ([*CONVERT, "--source", "good", "--test-fraction", "0.1"], 1, "--test-fraction"),
+    "a test fraction of one": ([*CONVERT, "--source", "good", "--test-fraction", "1"], 2, "--test-fraction"),
+    "a seed for cifar10": ([*CONVERT, "--source", "good", "--seed", "1"], 1, "--seed"),
+    "bad images of cifar10": ([*CONVERT, "--source", "good", "--skip-bad"], 1, "--skip-bad"),
+    "no workers": ([*CONVERT, "--source", "good", "--workers", "0"], 2, "--workers"),
     "an empty folder": ([*CONVERT, "--source", "empty"], 1, "empty"),
     "a file that is no archive": ([*CONVERT, "--source", "file"], 1, "file"),
     "a truncated batch": ([*CONVERT, "--source", "cut"], 1, "data_batch_4.bin"),
@@ -276,6 +319,37 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "a noisy parent": ([*CORRUPT, "0.2", "--data", "noisy-only/n"], 1, "noise already"),
     "a broken parent": ([*CORRUPT, "0.2", "--data", "broken-json"], 1, "broken-json/dataset.json"),
     "a parent with a truncated batch": ([*CORRUPT, "0.2", "--data", "cut-batch"], 1, "data_batch_1.bin"),
+    "a matrix for pair noise": ([*CORRUPT, "0.2", "--matrix", "file", "--data", "one/a"], 2, "--matrix"),
+    "a donor for pair noise": ([*CORRUPT, "0.2", "--donor", "two/a", "--data", "one/a"], 2, "--donor"),
+    "labels for pair noise": ([*CORRUPT, "0.2", "--labels", "file", "--data", "one/a"], 2, "--labels"),
+    "a rate for a matrix": (["corrupt", "--type", "matrix", "--rate", "0.2", "--matrix", "file"], 2, "--rate"),
+    "no matrix": (["corrupt", "--type", "matrix", "--data", "one/a"], 2, "--matrix"),
+    "a matrix that is none": (["corrupt", "--type", "matrix", "--matrix", "file", "--data", "one/a"], 1, "line 1"),
+    "a missing matrix": (["corrupt", "--type", "matrix", "--matrix", "missing", "--data", "one/a"], 1, "no such file"),
+    "no label file": (["corrupt", "--type", "human", "--column", "c", "--data", "one/a"], 2, "--labels"),
+    "no column": (["corrupt", "--type", "human", "--labels", "file", "--data", "one/a"], 2, "--column"),
+    "a label file that is none": (
+        ["corrupt", "--type", "human", "--labels", "file", "--column", "c", "--data", "one/a"],
+        1,
+        "neither a .pt",
+    ),
+    "a seed for human labels": (
+        ["corrupt", "--type", "human", "--labels", "file", "--column", "c", "--seed", "1", "--data", "one/a"],
+        2,
+        "--seed",
+    ),
+    "exact instance noise": (
+        ["corrupt", "--type", "instance", "--rate", "0.2", "--sampling", "exact", "--data", "one/a"],
+        2,
+        "bernoulli",
+    ),
+    "no donor": (["corrupt", "--type", "open-set", "--rate", "0.2", "--data", "one/a"], 2, "--donor"),
+    "a donor that is no dataset": (
+        ["corrupt", "--type", "open-set", "--rate", "0.2", "--donor", "thesis", "--data", "one/a"],
+        1,
+        "thesis",
+    ),
+    "classes without a map": (["corrupt", "--type", "asymmetric", "--rate", "0.2", "--data", "one/a"], 1, "asymmetric"),
     "an existing noisy output": ([*CORRUPT, "0.4", "--data", "one/a"], 1, "--overwrite"),
     "a noisy output below a file": ([*CORRUPT, "0.2", "--data", "one/a", "--out", "file/out"], 1, "file"),
     "info on nothing": (["info"], 2, "DIR"),
@@ -380,14 +454,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("filled", [0, 60 << 10, 100 << 10])
 def test_a_full_disk_gets_one_line_and_leaves_nothing(small_disk: Path, many_classes: Dataset, filled: int) -> None:
     write_cifar10_binary(small_disk.parent / "good", cifar10_set(50, 20))
+    images = SOURCE_FACTORIES["tiny-imagenet"](small_disk.parent).location
     (small_disk / "other").write_bytes(bytes(filled))
     for arguments in (
         [*CONVERT, "--source", "good", "--out", "disk/out"],
+        ["convert", "--dataset", "tiny-imagenet", "--source", str(images), "--out", "disk/out", "--workers", "2"],
         [*CORRUPT, "0.5", "--data", many_classes.path, "--out", "disk/out"],
     ):
         outcome = in_child(*arguments, cwd=small_disk.parent)
         assert_refused(outcome, "")
         assert [path.name for path in small_disk.iterdir()] == ["other"]
+
+
+def test_a_read_only_disk_gets_one_line(small_disk: Path) -> None:
+    images = SOURCE_FACTORIES["tiny-imagenet"](small_disk.parent).location
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for workers in (1, 2):
+        outcome = in_child(
+            *("convert", "--dataset", "tiny-imagenet", "--source", images, "--out", "disk/out", "--workers", workers),
+            cwd=small_disk.parent,
+        )
+        assert_refused(outcome, "Read-only")
+    assert list(small_disk.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")

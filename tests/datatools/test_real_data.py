@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datatools.conversion import convert
 from datatools.dataset import open_dataset
@@ -66,6 +68,32 @@ def test_a_piece_of_cifar100_becomes_the_same_pixels_and_labels(tmp_path: Path, 
         records = read_split(made.dataset.path, split, 3072)
         assert [record[1] for record in records] == [label[column] for label in labels]
         assert [record[2] for record in records] == pixels
+
+
+def test_a_part_of_tiny_imagenet_is_what_pillow_decodes(tmp_path: Path) -> None:
+    source = real("tiny-imagenet-200-subset.zip")
+    made = convert("tiny-imagenet", source=source, out=tmp_path / "zip", workers=2)
+    assert "10,000 training and 2,000 test images, the official set has 100,000 and 10,000" in made.notices[0]
+    metadata = made.dataset.metadata
+    assert len(metadata.class_names) == len(set(metadata.class_names)) == 200
+    assert metadata.class_names[0] == "goldfish"
+    assert [file.records for file in metadata.splits["train"]] == [2500] * 4
+    assert np.bincount(made.dataset.labels("train")).tolist() == [50] * 200
+    with zipfile.ZipFile(source) as archive:
+        archive.extractall(tmp_path / "unpacked")
+        wnids = sorted(archive.read("tiny-imagenet-200/wnids.txt").decode().split())
+        names = [f"train/{wnid}/images/{wnid}_{number}.JPEG" for wnid in wnids for number in range(500)]
+        present = {name.removeprefix("tiny-imagenet-200/") for name in archive.namelist()}
+        names = [name for name in names if name in present]
+        modes = set()
+        for name, record in list(zip(names, read_split(made.dataset.path, "train", 12_288), strict=True))[::37]:
+            with Image.open(archive.open(f"tiny-imagenet-200/{name}")) as image:
+                modes.add(image.mode)
+                assert np.asarray(image.convert("RGB")).transpose(2, 0, 1).tobytes() == record[2], name
+    assert modes == {"L", "RGB"}
+    folder = convert("tiny-imagenet", source=tmp_path / "unpacked", out=tmp_path / "folder").dataset
+    for split, files in metadata.splits.items():
+        assert folder.metadata.splits[split] == files
 
 
 def test_mnist_becomes_the_same_pixels_and_labels(tmp_path: Path) -> None:

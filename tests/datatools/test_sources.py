@@ -8,7 +8,6 @@ import io
 import lzma
 import struct
 import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from tests.factories import (
     add_member,
     cifar10_set,
     cifar100_set,
+    close_network,
     mnist_set,
     pack,
     python2_pickle,
@@ -40,9 +40,15 @@ from tests.factories import (
     write_cifar100_python,
     write_mnist,
     write_tiny_imagenet,
+    zipped,
 )
 
 Damage = Callable[[Path], object]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_network(monkeypatch)
 
 
 def opened(name: str, location: Path | None, label_set: str | None = None) -> Source:
@@ -95,8 +101,10 @@ def test_a_source_is_what_its_registry_line_and_its_facts_say(tmp_path: Path, na
         chunks = list(split.chunks())
         assert sum(len(chunk.labels) for chunk in chunks) == split.records > 0
         for chunk in chunks:
-            assert chunk.decode().shape == (len(chunk.labels), *source.image_shape)
-            assert chunk.decode().dtype == np.uint8
+            pixels = chunk.decode()
+            assert isinstance(pixels, np.ndarray)
+            assert pixels.shape == (len(chunk.labels), *source.image_shape)
+            assert pixels.dtype == np.uint8
             assert ((chunk.labels >= 0) & (chunk.labels < len(source.class_names))).all()
     if made.content is not None:
         label_sets = SOURCES[name].label_sets
@@ -590,13 +598,6 @@ def test_a_file_for_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 # --- Tiny-ImageNet ---------------------------------------------------------------------------------------------------
-
-
-def zipped(folder: Path, archive: Path) -> Path:
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in sorted(folder.rglob("*")):
-            file.write(path, Path(folder.name) / path.relative_to(folder))
-    return archive
 
 
 @pytest.fixture
