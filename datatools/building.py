@@ -1,7 +1,7 @@
-"""A directory that appears whole or not at all.
+"""A file or folder that appears whole or not at all.
 
-It is built beside its place, as `.NAME.partial-XXXX`, and renamed when it is complete; a process that is
-killed leaves at most such a hidden directory, which the next build of the same name sweeps away.
+It is built beside its place, as `.NAME.partial-XXXX`, and renamed when it is complete; a process that is killed leaves
+at most such a hidden thing, which the next build of the same name sweeps away.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,20 +30,8 @@ def dataset_directory(out: Path, overwrite: bool) -> Iterator[Path]:
     """
     out = out.absolute()  # "." has neither a name nor a parent
     check_free(out, overwrite)
-    new_parents = [folder for folder in out.parents if not folder.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial, lock = _begin(out)
-    try:
+    with appearing(out, new_folder) as partial:
         yield partial
-        partial.chmod(0o777 & ~_umask())  # mkdtemp's 0700 is for secrets, not for datasets
-        _put_in_place(partial, out)
-    finally:
-        os.close(lock)
-        shutil.rmtree(partial, ignore_errors=True)
-        if not out.exists():
-            with suppress(OSError):  # another build may have put something there
-                for folder in new_parents:
-                    folder.rmdir()
 
 
 def check_free(out: Path, overwrite: bool) -> None:
@@ -60,59 +48,96 @@ def check_free(out: Path, overwrite: bool) -> None:
         raise DataToolsError(f"{out}: exists already; pass --overwrite to replace it, or choose another --out")
 
 
-def _begin(out: Path) -> tuple[Path, int]:
-    """A new partial directory for `out`, and the descriptor that holds its lock."""
+def new_folder(path: Path) -> int:
+    """Make a folder; a descriptor of it."""
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
+
+
+def new_file(path: Path) -> int:
+    """Make an empty file; a descriptor of it."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+@contextmanager
+def appearing(out: Path, create: Callable[[Path], int]) -> Iterator[Path]:
+    """Yield a new thing beside `out` that takes its place, and that of what stands there, when the block ends well.
+
+    Args:
+        out: absolute. create: `new_folder` or `new_file`.
+    """
+    new_parents = [folder for folder in out.parents if not folder.exists()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial, lock = None, None
+    try:
+        partial, lock = _begin(out, create)
+        yield partial
+        _put_in_place(partial, out)
+    finally:
+        if lock is not None:
+            os.close(lock)
+        if partial is not None:
+            _remove(partial)
+        if not out.exists():
+            with suppress(OSError):  # another build may have put something there
+                for folder in new_parents:
+                    folder.rmdir()
+
+
+def _begin(out: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
+    """A new partial thing for `out`, and the descriptor that holds its lock."""
     parent = os.open(out.parent, os.O_RDONLY)
     try:
-        # one at a time, or another build could take the new directory for a stale one before it is locked
+        # one at a time, or another build could take the new thing for a stale one before it is locked
         fcntl.flock(parent, fcntl.LOCK_EX)
         _sweep(out)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-        lock = os.open(partial, os.O_RDONLY)
+        partial = _partial_path(out)
+        lock = create(partial)
         fcntl.flock(lock, fcntl.LOCK_EX)
     finally:
         os.close(parent)
     return partial, lock
 
 
+def _partial_path(out: Path) -> Path:
+    return out.with_name(f".{out.name}.partial-{uuid.uuid4().hex[:8]}")
+
+
 def _put_in_place(partial: Path, out: Path) -> None:
-    if not out.exists():
-        partial.rename(out)
+    if not partial.is_dir() or not out.exists():
+        partial.replace(out)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    old = _partial_path(out)  # a folder that is not empty cannot be renamed over
+    out.rename(old)
     try:
-        out.rename(old)
         partial.rename(out)
     except BaseException:
-        if not out.exists():
-            old.rename(out)
-        else:
-            old.rmdir()  # still empty: `out` did not move
+        old.rename(out)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
 
 
 def _sweep(out: Path) -> None:
-    """Remove what killed builds of the same name left; a living build holds a lock on its directory."""
-    for stale in out.parent.glob(f".{_literal(out.name)}.partial-*"):
+    """Remove what killed builds of the same name left; a living build holds a lock on its own."""
+    for stale in out.parent.iterdir():
+        if not stale.name.startswith(f".{out.name}.partial-"):
+            continue
         try:
             lock = os.open(stale, os.O_RDONLY)
         except OSError:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(stale, ignore_errors=True)
+            _remove(stale)
         except BlockingIOError:
             pass
         finally:
             os.close(lock)
 
 
-def _literal(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -77,8 +77,12 @@ def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
         rows += [
             ("noise", f"{noise['type']}{rate}, {noise['realised_rate']:.6g} realised, {noise['sampling']}"),
             ("", str(noise["convention"])),
-            ("noise seed", str(noise["seed"])),
+            *([] if noise["seed"] is None else [("noise seed", str(noise["seed"]))]),
             ("parent", noise["parent"]["name"]),
         ]
+        for term, key in (("donor", "donor"), ("matrix", "matrix_file"), ("label file", "labels_file")):
+            if isinstance(noise.get(key), dict):
+                column = f", column {noise['column']}" if key == "labels_file" and "column" in noise else ""
+                rows.append((term, f"{noise[key].get('name')}{column}"))
     rows.append(("source", f"{facts['source'].get('name')}, {facts['source'].get('location')}"))
     return rows

@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from datatools.copying import images_of, threads
-from datatools.dataset import DATASET_FILE, MANIFEST_FILE, SPLITS, BatchFile, Dataset, open_dataset
+from datatools.dataset import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, BatchFile, Dataset, open_dataset
 from datatools.errors import DataToolsError, listed
 from datatools.manifest import Manifest, read_manifest, realised_matrix
-from datatools.records import records_per_chunk
+from datatools.records import file_sha256, records_per_chunk
 
 TOLERANCE = 1e-12
 HASH_BYTES = 1 << 20
@@ -54,6 +54,8 @@ def verify(dataset: Dataset, progress: Callable[[int, int], None] = lambda done,
         ("ids", checks.ids),
         ("labels in range", checks.labels),
     ]
+    if dataset.metadata.files_csv is not None:
+        listing.append((FILES_CSV, checks.files_csv))
     if dataset.metadata.labels == "noisy":
         listing += [
             (MANIFEST_FILE, checks.manifest_readable),
@@ -124,6 +126,11 @@ class _Checks:
                 f"{split}: labels outside 0..{self.metadata.num_classes - 1}",
             )
         return f"0..{self.metadata.num_classes - 1} in both splits"
+
+    def files_csv(self) -> str:
+        if file_sha256(self.dataset.files_csv_path) != self.metadata.files_csv:
+            raise _FailedError(f"{FILES_CSV} changed since the dataset was made")
+        return "unchanged"
 
     def manifest_readable(self) -> str:
         self._manifest = read_manifest(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.factories import close_network
 
 # The same examples on every run: a failure here is a change of the code, never luck. A busy machine is no failure.
 settings.register_profile(
@@ -14,3 +17,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def closed_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches further than this machine."""
+    close_network(monkeypatch)
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")

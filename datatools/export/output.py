@@ -1,21 +1,15 @@
-"""A file or folder that appears whole or not at all, and that replaces only its like.
-
-It is built beside its place, as `.NAME.partial-…`, and renamed when it is complete; a process that is killed
-leaves at most such a hidden thing, which the next build of the same name sweeps away.
-"""
+"""Where an export is written: a file or folder that appears whole or not at all, and that replaces only its like."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from datatools.building import appearing, new_file, new_folder
 from datatools.dataset import DATASET_FILE, Dataset, package_version
 from datatools.errors import DataToolsError
 
@@ -93,11 +87,7 @@ def whole_file(out: Path, suffixes: Sequence[str], overwrite: bool) -> Iterator[
     """Yield an empty file that becomes `out` when the block ends without an error; see `check_file`."""
     out = out.absolute()
     check_file(out, suffixes, overwrite)
-
-    def create(path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-
-    with _whole(out, create) as partial:
+    with appearing(out, new_file) as partial:
         yield partial
 
 
@@ -106,91 +96,5 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder that becomes `out` when the block ends without an error; see `check_folder`."""
     out = out.absolute()  # "." has neither a name nor a parent
     check_folder(out, overwrite)
-
-    def create(path: Path) -> int:
-        path.mkdir()
-        return os.open(path, os.O_RDONLY)
-
-    with _whole(out, create) as partial:
+    with appearing(out, new_folder) as partial:
         yield partial
-
-
-@contextmanager
-def _whole(out: Path, create: Callable[[Path], int]) -> Iterator[Path]:
-    new_parents = [folder for folder in out.parent.parents if not folder.exists()]
-    if not out.parent.exists():
-        new_parents = [out.parent, *new_parents]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial, lock = None, None
-    try:
-        partial, lock = _begin(out, create)
-        yield partial
-        _put_in_place(partial, out)
-    finally:
-        if lock is not None:
-            os.close(lock)
-        if partial is not None:
-            _remove(partial)
-        if not out.exists():
-            with suppress(OSError):  # another build may have put something there
-                for folder in new_parents:
-                    folder.rmdir()
-
-
-def _begin(out: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
-    """A new partial thing for `out`, and the descriptor that holds its lock."""
-    parent = os.open(out.parent, os.O_RDONLY)
-    try:
-        # one at a time, or another build could take the new thing for a stale one before it is locked
-        fcntl.flock(parent, fcntl.LOCK_EX)
-        _sweep(out)
-        partial = _partial_path(out)
-        lock = create(partial)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    finally:
-        os.close(parent)
-    return partial, lock
-
-
-def _partial_path(out: Path) -> Path:
-    return out.with_name(f".{out.name}.partial-{uuid.uuid4().hex[:8]}")
-
-
-def _put_in_place(partial: Path, out: Path) -> None:
-    if not partial.is_dir() or not out.exists():
-        partial.replace(out)
-        return
-    old = _partial_path(out)  # a folder that is not empty cannot be renamed over
-    out.rename(old)
-    try:
-        partial.rename(out)
-    except BaseException:
-        old.rename(out)
-        raise
-    _remove(old)
-
-
-def _sweep(out: Path) -> None:
-    """Remove what killed builds of the same name left; a living build holds a lock on its own."""
-    for stale in out.parent.iterdir():
-        if not stale.name.startswith(f".{out.name}.partial-"):
-            continue
-        try:
-            lock = os.open(stale, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(stale)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)

@@ -222,7 +222,7 @@ def test_verify_says_what_failed_and_ends_with_one_line(tmp_path: Path, datatool
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
+def desk(tmp_path: Path) -> Path:
     """A folder in which every mistake below can be made."""
     content = cifar10_set()
     write_cifar10_binary(tmp_path / "good", content)
@@ -363,13 +363,13 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_gets_one_line_and_writes_nothing(workplace: Path, datatools: Command, mistake: str) -> None:
+def test_a_mistake_gets_one_line_and_writes_nothing(desk: Path, datatools: Command, mistake: str) -> None:
     arguments, code, said = MISTAKES[mistake]
-    before = tree(workplace)
+    before = tree(desk)
     outcome = datatools(*arguments)
     assert_refused(outcome, said)
     assert outcome.code == code or not code  # 0 in the table: either will do
-    assert tree(workplace) == before
+    assert tree(desk) == before
 
 
 def test_a_manifest_that_does_not_match_fails_verification(tmp_path: Path, datatools: Command) -> None:

@@ -16,11 +16,13 @@ import pytest
 from PIL import Image
 
 from datatools.conversion import convert
+from datatools.corruption import corrupt
 from datatools.dataset import open_dataset
 from datatools.errors import DataToolsError
 from datatools.info import describe, summary
 from datatools.sources import open_source
 from datatools.sources.base import Request, Source
+from datatools.verification import verify
 from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
 from tests.datatools.reader import read_split
 from tests.factories import image_folder_set, png, tree, write_image_folder
@@ -452,6 +454,7 @@ def test_a_bomb_takes_little_memory_and_one_line(tmp_path: Path, side: int) -> N
         + """
 import pathlib, sys
 from datatools.conversion import convert
+from datatools.corruption import corrupt
 from datatools.errors import DataToolsError
 from PIL import Image
 before = peak_memory()
@@ -465,3 +468,17 @@ except DataToolsError:
     )
     assert child.stderr == ""
     assert int(child.stdout) < 100 << 10  # KiB
+
+
+def test_corrupt_carries_files_csv_along_and_verify_holds_it_to_its_checksum(tmp_path: Path) -> None:
+    for name, shade in (("cats", 40), ("dogs", 200)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8), (shade, number, 0)).save(tmp_path / "pets" / name / f"{number}.png")
+    made = convert("image-folder", source=tmp_path / "pets", root=tmp_path / "data").dataset
+    noisy = corrupt(made, noise="pair", rate=0.25).dataset
+    assert noisy.files_csv_path.read_bytes() == made.files_csv_path.read_bytes()
+    assert {check.name: check.passed for check in verify(noisy)}["files.csv"] is True
+    with noisy.files_csv_path.open("a") as file:
+        file.write("9,train,birds/1.png\n")
+    assert {check.name for check in verify(noisy) if check.passed is False} == {"files.csv"}

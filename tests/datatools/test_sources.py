@@ -27,7 +27,6 @@ from tests.factories import (
     add_member,
     cifar10_set,
     cifar100_set,
-    close_network,
     mnist_set,
     pack,
     python2_pickle,
@@ -44,11 +43,6 @@ from tests.factories import (
 )
 
 Damage = Callable[[Path], object]
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    close_network(monkeypatch)
 
 
 def opened(name: str, location: Path | None, label_set: str | None = None) -> Source:
