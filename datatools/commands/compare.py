@@ -23,10 +23,10 @@ from datatools.commands.options import print_notices
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that stands there.")
 def compare(a: Path, b: Path, as_json: bool, out: Path | None, overwrite: bool) -> None:
-    """Say where the training labels of two datasets of the same images differ.
+    """Say where the labels of two datasets differ.
 
-    The agreement matrix counts the labels of A (rows) against those of B (columns). Where the clean labels are known,
-    also how many records both, only A and only B have wrong. Datasets of other images are refused.
+    The agreement matrix counts the training labels of A (rows) against those of B (columns). Where the clean labels
+    are known, also how many records both, only A and only B have wrong. Datasets of other images are refused.
     """
     from datatools.comparison import compare as run
     from datatools.comparison import plot_agreement, summary
