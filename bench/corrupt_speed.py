@@ -23,7 +23,8 @@ from pathlib import Path
 from machine import real_data, report
 
 from datatools import convert, corrupt
-from datatools.copying import copy_file, threads
+from datatools.copying import copy_file
+from datatools.processors import usable_processors
 from datatools.records import file_sha256
 
 
@@ -43,7 +44,7 @@ def main() -> None:
             corrupt(parent, rate=0.2, noise="pair", out=out)
 
         def hashes(out: Path) -> None:
-            with ThreadPoolExecutor(threads()) as pool:
+            with ThreadPoolExecutor(usable_processors()) as pool:
                 list(pool.map(file_sha256, batches))
 
         tasks = {"cp": cp, "corrupt": pair, "sha256": hashes}
@@ -56,7 +57,7 @@ def main() -> None:
             "sha256_of_training_batches_over_cp": round(taken["sha256"] / taken["cp"], 2),
             "corrupt_over_cp_and_sha256": round(taken["corrupt"] / (taken["cp"] + taken["sha256"]), 2),
             "copied_by": way,
-            "threads": threads(),
+            "threads": usable_processors(),
             "repeats": repeats,
         },
     )

@@ -33,11 +33,6 @@ UNSUPPORTED = frozenset(
 """What a call says that this system, these file systems or this pair of files do not have."""
 
 
-def threads() -> int:
-    """How many files are worth copying or hashing at a time: as many as there are processors."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def copy_file(source: Path, target: Path) -> str:
     """Copy `source` to the new file `target`.
 

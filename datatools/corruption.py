@@ -12,7 +12,7 @@ import numpy as np
 
 from datatools.building import check_free, dataset_directory
 from datatools.conversion import Progress, no_progress
-from datatools.copying import copy_file, images_of, overwrite_records, threads
+from datatools.copying import copy_file, images_of, overwrite_records
 from datatools.dataset import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -24,10 +24,11 @@ from datatools.dataset import (
     write_metadata,
 )
 from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, realised_matrix, write_manifest
+from datatools.manifest import Manifest, realised_matrix, share, write_manifest
 from datatools.noise import noise_type
 from datatools.noise.contract import Drawn, NoiseRequest, NoiseType, check_options, check_rate
 from datatools.noise.sampling import check_seed
+from datatools.processors import usable_processors
 from datatools.records import file_sha256, records_per_chunk
 
 NOTABLE_GAP = 0.005
@@ -149,7 +150,7 @@ def _manifest(request: NoiseRequest, drawn: Drawn, noise: str, spec: NoiseType) 
         transition_matrix=drawn.transition_matrix,
         noise_type=noise,
         rate=request.rate,
-        realised_rate=float(np.mean(changed)) if len(changed) else 0.0,
+        realised_rate=share(changed),
         sampling=request.sampling,
         seed=request.seed if spec.is_seeded else None,
         replaced_by=None if drawn.replaced_by is None else drawn.replaced_by[by_id],
@@ -202,7 +203,7 @@ def _patched_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: P
         _patch(path, request, drawn, slice(start, start + file.records))
         return replace(file, sha256=file_sha256(path))
 
-    with ThreadPoolExecutor(threads()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         batches = [pool.submit(patched, file, start) for file, start in zip(train, starts[:-1], strict=True)]
         others = [pool.submit(copy_file, parent.path / name, folder / name) for name in _other_files(parent)]
         try:

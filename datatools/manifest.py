@@ -67,7 +67,12 @@ def realised_matrix(clean_labels: np.ndarray, noisy_labels: np.ndarray, num_clas
 
 def realised_rate(clean_labels: np.ndarray, noisy_labels: np.ndarray) -> float:
     """Share of labels that differ; 0 for no labels."""
-    return float(np.mean(clean_labels != noisy_labels)) if len(clean_labels) else 0.0
+    return share(clean_labels != noisy_labels)
+
+
+def share(mask: np.ndarray) -> float:
+    """Share of a (N,) bool array that is set; 0 for an empty one."""
+    return float(np.mean(mask)) if len(mask) else 0.0
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -11,10 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
-from datatools.copying import images_of, threads
+from datatools.copying import images_of
 from datatools.dataset import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, BatchFile, Dataset, open_dataset
 from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, read_manifest, realised_matrix
+from datatools.manifest import Manifest, read_manifest, realised_matrix, share
+from datatools.processors import usable_processors
 from datatools.records import file_sha256, records_per_chunk
 
 TOLERANCE = 1e-12
@@ -103,7 +104,7 @@ class _Checks:
                         self.progress(done, total)
             return digest.hexdigest() == file.sha256
 
-        with ThreadPoolExecutor(threads()) as pool:  # hashing leaves Python to itself
+        with ThreadPoolExecutor(usable_processors()) as pool:  # hashing leaves Python to itself
             wrong = [file.name for file, good in zip(files, pool.map(is_unchanged, files), strict=True) if not good]
         if wrong:
             raise _FailedError(f"{listed(wrong)} changed since the dataset was made")
@@ -173,7 +174,7 @@ class _Checks:
 
     def rate(self) -> str:
         manifest = self._require_manifest()
-        rate = float(np.mean(manifest.is_changed)) if len(manifest.ids) else 0.0
+        rate = share(manifest.is_changed)
         if abs(rate - manifest.realised_rate) > TOLERANCE:
             raise _FailedError(f"{rate:.6g} by count, the manifest says {manifest.realised_rate:.6g}")
         if manifest.replaced_by is not None and manifest.sampling == "exact" and manifest.rate is not None:

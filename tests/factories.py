@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
 import struct
 import tarfile
@@ -70,6 +71,21 @@ def image_set(train: int, test: int, shape: tuple[int, int, int], classes: dict[
         {"train": examples(train, shape, classes, seed), "test": examples(test, shape, classes, seed + 1)},
         {name: tuple(f"{name}_{number}" for number in range(count)) for name, count in classes.items()},
     )
+
+
+REAL_DATA = "DATATOOLS_REAL_DATA"
+
+
+def real(*names: str) -> Path:
+    """A file or folder of real data; skips the test where it is not there."""
+    if not os.environ.get(REAL_DATA):
+        pytest.skip(
+            f"set {REAL_DATA} to a folder with cifar-10-batches-bin, cifar-100-binary, cifar-n, mnist, truncated"
+        )
+    path = Path(os.environ[REAL_DATA], *names)
+    if not path.exists():
+        pytest.skip(f"{REAL_DATA} has no {Path(*names)}")
+    return path
 
 
 def close_network(monkeypatch: pytest.MonkeyPatch) -> None:

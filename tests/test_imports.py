@@ -20,7 +20,7 @@ DATATOOLS_LAYERS = [
     {"conversion", "corruption", "verification", "info", "progress", "plots", "contact_sheet", "comparison", "export"},
     {"sources", "noise", "building", "manifest", "download", "copying"},
     {"dataset"},
-    {"records", "seeding"},
+    {"records", "seeding", "processors"},
     {"errors"},
 ]
 TRAINER_LAYERS = [

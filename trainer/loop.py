@@ -213,7 +213,6 @@ def _facts(
         "device": engine.device,
         "on_cpu": engine.on_cpu,
         "parameters": engine.parameters(),
-        "num_networks": method.num_networks,
         "runs": method.num_runs,
         "notices": method.notices,
         "steps": epochs * steps,

@@ -25,6 +25,7 @@ from types import FrameType, TracebackType
 import numpy as np
 
 from datatools.errors import DataToolsError
+from datatools.processors import usable_processors
 from datatools.sources.base import Chunk, Kept
 
 MAX_DEFAULT_WORKERS = 8
@@ -40,8 +41,7 @@ Returned = tuple[Pixels | None, tuple[int, ...] | None]
 
 def default_workers() -> int:
     """One for each processor that this process may use, up to MAX_DEFAULT_WORKERS."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_DEFAULT_WORKERS, usable)
+    return min(MAX_DEFAULT_WORKERS, usable_processors())
 
 
 def start_server() -> None:

@@ -25,20 +25,7 @@ from datatools.noise import label_files
 from datatools.noise.asymmetric import CIFAR100_SUPERCLASSES
 from datatools.verification import verify
 from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
-from tests.factories import clean_dataset, convert_source, made_up_source, tree
-
-REAL_DATA = "DATATOOLS_REAL_DATA"
-
-
-def real(*names: str) -> Path:
-    """A file or folder of real data; skips the test where it is not there."""
-    if not os.environ.get(REAL_DATA):
-        pytest.skip(f"set {REAL_DATA} to a folder with cifar-10-batches-bin, cifar-100-binary and cifar-n")
-    path = Path(os.environ[REAL_DATA], *names)
-    if not path.exists():
-        pytest.skip(f"{REAL_DATA} has no {Path(*names)}")
-    return path
-
+from tests.factories import clean_dataset, convert_source, made_up_source, real, tree
 
 # --- label files without torch ---------------------------------------------------------------------------------------
 

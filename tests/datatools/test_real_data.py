@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import struct
 import zipfile
 from pathlib import Path
@@ -18,19 +17,7 @@ from datatools.errors import DataToolsError
 from datatools.sources.pickles import load_pickle
 from datatools.verification import verify
 from tests.datatools.reader import read_split
-from tests.factories import noisy_dataset, tree
-
-REAL_DATA = "DATATOOLS_REAL_DATA"
-
-
-def real(*names: str) -> Path:
-    """A file or folder of real data; skips the test where it is not there."""
-    if not os.environ.get(REAL_DATA):
-        pytest.skip(f"set {REAL_DATA} to a folder with cifar-10-batches-bin, cifar-100-binary, mnist and truncated")
-    path = Path(os.environ[REAL_DATA], *names)
-    if not path.exists():
-        pytest.skip(f"{REAL_DATA} has no {Path(*names)}")
-    return path
+from tests.factories import noisy_dataset, real, tree
 
 
 def source_records(path: Path, label_bytes: int) -> tuple[list[bytes], list[bytes]]:

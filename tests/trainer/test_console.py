@@ -22,7 +22,6 @@ def facts(config: RunConfig | None = None, **others: Any) -> dict[str, Any]:
         "device": "CPU, 2 cores",
         "on_cpu": True,
         "parameters": 123_456,
-        "num_networks": 1,
         "runs": 3,
         "notices": (),
         "steps": 1_200,

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from datatools.processors import usable_processors
 from datatools.seeding import stream
 from trainer.config import RunConfig
 from trainer.data import TrainingData
@@ -139,6 +139,6 @@ def _values(network: Any) -> list[tf.Variable]:
 
 def _describe(gpus: list[Any]) -> str:
     if not gpus:
-        return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+        return f"CPU, {usable_processors()} cores"
     details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
     return f"GPU, {details.get('device_name', 'unknown')}"
