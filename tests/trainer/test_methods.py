@@ -17,7 +17,7 @@ from tests.trainer.tiny import metadata
 from trainer.config import resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.methods.base import Method, Option, Step, default_warm_up, keep_count, smallest
+from trainer.methods.base import VARIANTS, Method, Option, Step, default_warm_up, keep_count, smallest
 from trainer.methods.default import Default
 
 EPOCHS = 12
@@ -25,9 +25,10 @@ SAMPLES, BATCH, CLASSES = 11, 6, 4
 OPTIONS = [pytest.param(m, o, id=f"{m.name}-{o.name}") for m in METHODS.values() for o in m.options]
 
 
-@pytest.fixture(params=list(METHODS))
+@pytest.fixture(params=[(name, variant) for name in METHODS for variant in VARIANTS], ids="-".join)
 def method(request: pytest.FixtureRequest) -> Method:
-    return METHODS[request.param].from_options(EPOCHS, {})
+    name, variant = request.param
+    return METHODS[name].from_options(EPOCHS, {}, variant)
 
 
 def mini_batch(method: Method) -> tuple[np.ndarray, tuple[np.ndarray, ...], dict[str, np.ndarray]]:
@@ -54,15 +55,21 @@ def values(step: Step) -> dict[str, Any]:
     """Everything in a Step that is there, by name."""
     found = {f"loss {number}": loss for number, loss in enumerate(step.losses)}
     found |= {f"row {key}": rows for key, rows in step.rows.items()}
-    for name in ("clean_set", "refurbishable", "refurbished_labels"):
+    found |= {f"clean set {number}": clean_set for number, clean_set in enumerate(step.clean_sets)}
+    for name in ("refurbishable", "refurbished_labels"):
         if getattr(step, name) is not None:
             found[name] = getattr(step, name)
     return found
 
 
+def test_the_registry_is_goes_from_plain_training_to_selfie() -> None:
+    assert list(METHODS) == ["default", "active-bias", "co-teaching", "selfie"]
+
+
 def test_the_registry_names_each_method_by_its_name(method: Method) -> None:
     assert METHODS[method.name] is type(method)
     assert method.title
+    assert method.paper
 
 
 def test_memory_has_a_row_for_each_sample(method: Method) -> None:
@@ -102,10 +109,10 @@ def test_a_step_gives_back_rows_of_the_memory_s_shape_and_type(method: Method, e
 def test_a_step_tells_what_the_method_says_it_logs(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
     step = method.step(labels, logits, rows, knobs(method, epoch))
-    assert (step.clean_set is not None) == ("clean_set" in method.logs)
+    assert len(step.clean_sets) == (method.num_networks if "clean_set" in method.logs else 0)
     assert (step.refurbished_labels is not None) == ("refurbished" in method.logs)
     assert (step.refurbishable is not None) == ("refurbished" in method.logs)
-    for mask in (step.clean_set, step.refurbishable):
+    for mask in (*step.clean_sets, step.refurbishable):
         if mask is not None:
             assert np.asarray(mask).dtype == np.bool_
             assert np.shape(mask) == (BATCH,)
@@ -151,11 +158,15 @@ def test_every_option_is_a_field_and_every_field_an_option(method: Method) -> No
     assert [field.name for field in dataclasses.fields(method)] == [option.name for option in method.options]
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 7, 10, 40, 100])
 @pytest.mark.parametrize("name", METHODS)
-def test_defaults_resolve_for_any_number_of_epochs_and_again_from_what_was_resolved(name: str, epochs: int) -> None:
-    resolved = METHODS[name].from_options(epochs, {})
-    assert METHODS[name].from_options(epochs, dataclasses.asdict(resolved)) == resolved
+def test_defaults_resolve_for_any_number_of_epochs_and_again_from_what_was_resolved(
+    name: str, epochs: int, variant: str
+) -> None:
+    resolved = METHODS[name].from_options(epochs, {}, variant)
+    for other in VARIANTS:  # what is given wins over any variant
+        assert METHODS[name].from_options(epochs, dataclasses.asdict(resolved), other) == resolved
     assert [type(getattr(resolved, option.name)) for option in resolved.options] == [o.kind for o in resolved.options]
     for option in resolved.options:
         value: Any = getattr(resolved, option.name)
@@ -164,15 +175,24 @@ def test_defaults_resolve_for_any_number_of_epochs_and_again_from_what_was_resol
         assert not option.choices or value in option.choices
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("method_type", "option"), OPTIONS)
-def test_an_option_that_is_given_is_taken(method_type: type[Method], option: Option) -> None:
-    legal = option.choices[-1] if option.choices else option.kind(option.minimum or 0)
-    assert getattr(method_type.from_options(EPOCHS, {option.name: legal, **companions(option)}), option.name) == legal
+def test_an_option_that_is_given_is_taken(method_type: type[Method], option: Option, variant: str) -> None:
+    for legal in option.choices or (option.kind(option.minimum or 0),):
+        given = {option.name: legal, **companions(method_type, option)}
+        assert getattr(method_type.from_options(EPOCHS, given, variant), option.name) == legal
 
 
-def companions(option: Option) -> dict[str, Any]:
+@pytest.mark.parametrize("name", METHODS)
+def test_an_unknown_variant_is_an_error(name: str) -> None:
+    with pytest.raises(TrainerError, match="--variant latest: one of paper, official is expected"):
+        METHODS[name].from_options(EPOCHS, {}, "latest")
+
+
+def companions(method_type: type[Method], option: Option) -> dict[str, Any]:
     """What a lowest value of `option` needs beside it."""
-    return {"history_length": 1} if option.name == "warm_up" else {}
+    has_history = any(other.name == "history_length" for other in method_type.options)
+    return {"history_length": 1} if option.name == "warm_up" and has_history else {}
 
 
 def out_of_range(option: Option) -> list[Any]:
@@ -195,7 +215,12 @@ def out_of_range(option: Option) -> list[Any]:
 def test_an_option_out_of_range_is_an_error(method_type: type[Method], option: Option, value: Any) -> None:
     dataset = Dataset(Path("nowhere"), metadata())
     with pytest.raises(TrainerError, match=option.name.replace("_", "-")):
-        resolve(method_type.name, dataset, epochs=EPOCHS, method_options={option.name: value, **companions(option)})
+        resolve(
+            method_type.name,
+            dataset,
+            epochs=EPOCHS,
+            method_options={option.name: value, **companions(method_type, option)},
+        )
 
 
 @pytest.mark.parametrize("name", METHODS)

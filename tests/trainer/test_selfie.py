@@ -149,7 +149,8 @@ class Comparison:
     def _compare_choice(self, step: Any, outcome: selfie_numpy.Outcome, epoch: int) -> None:
         # in the warm-up there is no choice of clean samples, and the method says so by an empty one
         chosen = set() if epoch < self.scenario.warm_up else outcome.clean
-        assert set(np.flatnonzero(step.clean_set)) == chosen
+        (clean_set,) = step.clean_sets
+        assert set(np.flatnonzero(clean_set)) == chosen
         assert set(np.flatnonzero(step.refurbishable)) == outcome.certain
         found = np.asarray(step.refurbished_labels)
         assert {p: found[p] for p in np.flatnonzero(found != -1)} == outcome.refurbished
@@ -289,7 +290,7 @@ def test_of_equal_losses_the_first_in_the_batch_are_clean(tf: Any) -> None:
     method = selfie()
     memory = memory_of(method, [[]] * 5, 4)
     step = take_step(method, memory, [1, 0, 1, 1, 1], one_hot([1] * 5, 4), noise_rate=0.4)
-    assert np.asarray(step.clean_set).tolist() == [True, False, True, True, False]
+    assert np.asarray(step.clean_sets).tolist() == [[True, False, True, True, False]]
 
 
 @pytest.mark.parametrize("history_length", [1, 3, 15, 41, 47, 55])
@@ -314,6 +315,14 @@ def test_restart_lowers_the_noise_rate_to_the_share_never_refurbished_and_never_
     expected = method.memory(4, 4)
     for key in expected.keys() - {"refurbished_label"}:
         np.testing.assert_array_equal(fresh[key], expected[key])
+
+
+def test_the_official_variant_is_four_runs_unless_restarts_are_given() -> None:
+    official = Selfie.from_options(100, {}, "official")
+    assert official.num_runs == 4
+    assert official == replace(Selfie.from_options(100, {}, "paper"), restarts=3)
+    assert Selfie.from_options(100, {}).num_runs == 3
+    assert Selfie.from_options(100, {"restarts": 0}, "official").num_runs == 1
 
 
 def test_a_history_too_short_to_tell_is_remarked_upon() -> None:

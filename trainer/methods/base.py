@@ -29,8 +29,8 @@ class Step(NamedTuple):
     Attributes:
         losses: one scalar per network, to be differentiated.
         rows: the batch's rows of the memory, to be written back.
-        clean_set: (B,) bool, the samples taken as clean, or None for a method that takes no such choice. All
-            False while the choice is not in use.
+        clean_sets: for each network (B,) bool, the samples taken as clean by its losses, all False while the choice
+            is not in use; empty for a method that takes no such choice.
         refurbishable: (B,) bool, the samples whose label is replaced because it is certain now, or None.
         refurbished_labels: (B,) int32, the label a sample trains on in place of its given one, -1 where it
             keeps that; or None.
@@ -38,9 +38,16 @@ class Step(NamedTuple):
 
     losses: tuple[Tensor, ...]
     rows: dict[str, Tensor]
-    clean_set: Tensor | None = None
+    clean_sets: tuple[Tensor, ...] = ()
     refurbishable: Tensor | None = None
     refurbished_labels: Tensor | None = None
+
+
+VARIANTS = ("paper", "official")
+"""Whose defaults a method takes: the papers' (and SELFIE's comparison's), or those of the authors' code.
+
+docs/decisions/0013-official-variants.md
+"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    paper: ClassVar[str]
+    """Where the method comes from: authors, title, venue."""
     options: ClassVar[tuple[Option, ...]] = ()
     num_networks: ClassVar[int] = 1
     logs: ClassVar[frozenset[str]] = frozenset()
@@ -75,8 +84,11 @@ class Method(ABC):
 
     @classmethod
     @abstractmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Method:
+    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> Method:
         """The method with `given` settings; those not given follow their defaults and the number of epochs.
+
+        Args:
+            variant: one of VARIANTS; whose defaults are taken.
 
         Raises:
             TrainerError: a setting that contradicts another.
@@ -133,13 +145,16 @@ def keep_count(keep_rate: float, batch_size: int) -> int:
     return int(np.ceil(round(keep_rate * batch_size, 9)))
 
 
-def check_options(method: type[Method], given: Mapping[str, Any]) -> None:
-    """Raise TrainerError unless `given` holds options of `method` alone, each in its range."""
+def check_options(method: type[Method], given: Mapping[str, Any], variant: str) -> None:
+    """Raise TrainerError unless `given` holds options of `method` alone, each in its range, and `variant` is known."""
+    if variant not in VARIANTS:
+        raise TrainerError(f"--variant {variant}: one of {', '.join(VARIANTS)} is expected")
     known = {option.name: option for option in method.options}
     for name, value in given.items():
         setting = f"--{name.replace('_', '-')} {value}"
         if name not in known:
-            raise TrainerError(f"{setting}: not an option of {method.name}; its own are {', '.join(known) or 'none'}")
+            own = ", ".join(f"--{other.replace('_', '-')}" for other in known) or "none"
+            raise TrainerError(f"{setting}: not an option of {method.name}; its own are {own}")
         option = known[name]
         if option.choices:
             if value not in option.choices:

@@ -16,10 +16,11 @@ class Default(Method):
 
     name = "default"
     title = "cross-entropy on all samples with their given labels"
+    paper = "plain training, the baseline of all"
 
     @classmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Default:
-        check_options(cls, given)
+    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> Default:
+        check_options(cls, given, variant)
         return cls()
 
     def step(

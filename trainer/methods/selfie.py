@@ -45,6 +45,8 @@ MAX_HISTORY = 15
 """q of the paper; a shorter warm-up shortens it."""
 SHORT_HISTORY = 4
 """A history shorter than this is remarked upon."""
+RESTARTS, OFFICIAL_RESTARTS = 2, 3
+"""Of the paper, three runs; of the official `main.py`, four."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Selfie(Method):
 
     name = "selfie"
     title = "clean samples by small loss, and refurbished labels where past predictions agree"
+    paper = "Song, Kim, Lee: SELFIE: Refurbishing Unclean Samples for Robust Deep Learning, ICML 2019"
     logs = frozenset({"clean_set", "refurbished"})
     options = (
         Option("warm_up", int, "Epochs of plain training first, γ.", "a quarter of the epochs", minimum=0),
@@ -89,8 +92,8 @@ class Selfie(Method):
     )
 
     @classmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any]) -> Selfie:
-        check_options(cls, given)
+    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> Selfie:
+        check_options(cls, given, variant)
         warm_up = given.get("warm_up", default_warm_up(epochs))
         check_warm_up(warm_up, epochs)
         history_length = given.get("history_length", max(1, min(MAX_HISTORY, warm_up)))
@@ -103,7 +106,7 @@ class Selfie(Method):
             warm_up=warm_up,
             history_length=history_length,
             uncertainty_threshold=given.get("uncertainty_threshold", 0.05),
-            restarts=given.get("restarts", 2),
+            restarts=given.get("restarts", OFFICIAL_RESTARTS if variant == "official" else RESTARTS),
             refurbish=given.get("refurbish", "remembered"),
         )
 
@@ -156,7 +159,7 @@ class Selfie(Method):
         return Step(
             losses=(loss,),
             rows=self._record(rows, own_logits, uncertainty, remembered),
-            clean_set=ops.logical_and(clean, ops.logical_not(warm_up)),
+            clean_sets=(ops.logical_and(clean, ops.logical_not(warm_up)),),
             refurbishable=certain,
             refurbished_labels=ops.where(in_use, remembered, -1),
         )
