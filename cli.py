@@ -14,7 +14,7 @@ import click
 from datatools.errors import DataToolsError
 
 DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify", "plot", "show", "compare", "export")
-TRAINER_COMMANDS = ("run", "report")
+TRAINER_COMMANDS = ("run", "report", "list")
 
 
 class Door(click.Group):
@@ -70,6 +70,7 @@ trainer = version_option(
     \b
     trainer run selfie                         on the only noisy dataset under data/
     trainer run default --preset quick         a small network and few epochs, for a CPU
+    trainer list                               methods and networks, with papers and sizes
     """,
     )
 )

@@ -25,8 +25,9 @@ DATATOOLS_LAYERS = [
 ]
 TRAINER_LAYERS = [
     {"commands"},
-    {"loop", "console", "report"},
-    {"run_log"},
+    {"loop", "console", "report", "json_lines", "event_files"},
+    {"reporting", "run_log", "stopping", "metrics"},
+    {"checkpoint"},
     {"engine"},
     {"data", "config"},
     {"methods", "networks"},

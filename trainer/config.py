@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,20 @@ from typing import Any
 from datatools.dataset import Dataset
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.methods.base import Method
+from trainer.methods.base import VARIANTS, Method
 from trainer.networks import NETWORKS
 
-ENGINES = {"tensorflow": "trainer.engine.tensorflow:TensorFlowEngine"}
+ENGINES = {
+    "tensorflow": "trainer.engine.tensorflow:TensorFlowEngine",
+    "jax": "trainer.engine.jax:JaxEngine",
+}
 """What can train, as "module:class"; loaded by `trainer.engine` when a run starts."""
+PRECISIONS = ("float32", "bfloat16")
+SAMPLINGS = ("permutation", "independent")
 DROP_POINTS = (0.5, 0.75)
 """At which shares of the epochs the learning rate drops (SELFIE, section 4.1)."""
 DROP_FACTOR = 0.2
+_DEVICE = re.compile(r"auto|cpu|gpu(:\d{1,4})?")
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class RunConfig:
         weight_decay: factor w of the penalty ½ w ‖v‖² on every trainable variable v.
         noise_rate: τ, what the method is told of the share of wrong labels; `noise_rate_from`: who told.
         method_settings: the method's own settings, resolved.
+        sampling: how an epoch's mini-batches are drawn, one of SAMPLINGS (see `data.epoch_order`).
+        precision: what the network computes in; logits, losses and weights are float32 always.
+        validation_fraction: share of the training samples that is held out, with the labels they have.
+        device: what was asked for: auto, cpu, gpu or gpu:N. device_memory: MiB that images may take on the device, or
+            None; larger sets stream.
     """
 
     method: str
@@ -64,6 +76,12 @@ class RunConfig:
     seed: int
     engine: str
     method_settings: dict[str, Any]
+    variant: str = "paper"
+    sampling: str = "permutation"
+    precision: str = "float32"
+    validation_fraction: float = 0.0
+    device: str = "auto"
+    device_memory: int | None = None
     drop_factor: float = DROP_FACTOR
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -79,10 +97,15 @@ class RunConfig:
         )
         _require("noise-rate", self.noise_rate, 0 <= self.noise_rate < 1, "a fraction in [0, 1)")
         _require("seed", self.seed, self.seed >= 0, "a whole number of at least 0")
+        _require(
+            "validation-fraction", self.validation_fraction, 0 <= self.validation_fraction < 1, "a fraction in [0, 1)"
+        )
+        _require("device-memory", self.device_memory, self.device_memory is None or self.device_memory >= 1, "MiB")
+        _require("device", self.device, _DEVICE.fullmatch(self.device) is not None, "auto, cpu, gpu or gpu:N")
 
     def make_method(self) -> Method:
         """The method with its settings."""
-        return METHODS[self.method].from_options(self.epochs, self.method_settings)
+        return METHODS[self.method].from_options(self.epochs, self.method_settings, self.variant)
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
@@ -95,8 +118,29 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
-        """From what `to_json` gave."""
-        return cls(**{**values, "drop_epochs": tuple(values["drop_epochs"])})
+        """From what `to_json` gave, or from a config.json, which says in "device" what was used."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        known = {key: value for key, value in values.items() if key in names}
+        known["device"] = values.get("device_asked", values["device"])
+        return cls(**{**known, "drop_epochs": tuple(values["drop_epochs"])})
+
+
+def gpu_number(device: str, count: int) -> int | None:
+    """Which of `count` GPUs `device` (auto, cpu, gpu, gpu:N) asks for; None for the CPU.
+
+    Raises:
+        TrainerError: a GPU is asked for that is not there.
+    """
+    if device == "cpu" or (device == "auto" and not count):
+        return None
+    number = int(device.partition(":")[2] or 0)
+    if number >= count:
+        there = f"{count} GPU{'s' * (count > 1)}, numbered from 0" if count else "no GPU"
+        raise TrainerError(
+            f"--device {device}: the engine sees {there} here; choose --device cpu or auto, or install what the GPU "
+            "needs (docs/running.md)"
+        )
+    return number
 
 
 def _require(setting: str, value: object, holds: bool, expected: str) -> None:
@@ -116,6 +160,12 @@ def resolve(
     noise_rate: float | None = None,
     seed: int = 0,
     engine: str = "tensorflow",
+    variant: str = "paper",
+    sampling: str | None = None,
+    precision: str = "float32",
+    validation_fraction: float = 0.0,
+    device: str = "auto",
+    device_memory: int | None = None,
     method_options: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """The settings of a run: what is given, else the preset's, else what follows from the number of epochs.
@@ -128,13 +178,16 @@ def resolve(
         ("preset", preset, PRESETS),
         ("engine", engine, ENGINES),
         ("network", network or PRESETS["paper"].network, NETWORKS),
+        ("variant", variant, VARIANTS),
+        ("sampling", sampling or SAMPLINGS[0], SAMPLINGS),
+        ("precision", precision, PRECISIONS),
     ):
         if name not in known:
             raise TrainerError(f"{kind} '{name}': not known; known are {', '.join(known)}")
     base = PRESETS[preset]
     epochs = base.epochs if epochs is None else epochs
     _require("epochs", epochs, epochs >= 1, "at least 1")
-    made = METHODS[method].from_options(epochs, method_options or {})
+    made = METHODS[method].from_options(epochs, method_options or {}, variant)
     rate, told_by = _noise_rate(dataset, noise_rate)
     return RunConfig(
         method=method,
@@ -149,6 +202,12 @@ def resolve(
         seed=seed,
         engine=engine,
         method_settings=dataclasses.asdict(made),
+        variant=variant,
+        sampling=sampling or ("independent" if variant == "official" else "permutation"),
+        precision=precision,
+        validation_fraction=validation_fraction,
+        device=device,
+        device_memory=device_memory,
     )
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
+
+from trainer.methods import METHODS
+from trainer.reporting import result_lines
 
 LINE_EVERY_SECONDS = 30
 """Where there is no bar, an epoch that takes longer than this has lines within."""
@@ -15,7 +19,7 @@ HINT_SECONDS = 3600
 
 
 class Console:
-    """A `loop.Reporter` for people."""
+    """A `Reporter` for people."""
 
     def __init__(self, report_every: int = 1) -> None:
         """`report_every`: epochs from one line to the next; a run's last epoch always has one."""
@@ -43,39 +47,54 @@ class Console:
             )
 
     def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
-        if self.bar:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self._clear_bar()
         if row["epoch"] % self.report_every and row["epoch"] != self.epochs:
             return
         run = f"run {row['run']}/{self.runs} " if self.runs > 1 else ""
-        refurbished = ""
-        if row.get("refurbished"):
-            right = row["refurbishment_accuracy"]
-            refurbished = f"  refurbished {row['refurbished']:,}" + (
-                f" ({right:.1%} right)" if right is not None else ""
-            )
-        self._line(
-            f"{run}epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}  loss {row['train_loss']:.4f}  "
-            f"test error {row['test_error']:.2%}{refurbished}  {row['images_per_second']:,.0f} images/s  "
-            f"{duration(seconds_left)} left"
+        parts = (
+            f"{run}epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}",
+            f"loss {row['train_loss']:.4f}",
+            _test_error(row),
+            _validation_error(row),
+            _refurbished(row),
+            f"{row['images_per_second']:,.0f} images/s",
+            f"{duration(seconds_left)} left",
         )
+        self._line("  ".join(part for part in parts if part))
+
+    def note(self, text: str) -> None:
+        self._clear_bar()
+        self._line(f"note: {text}")
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None:
+        self._clear_bar()
+        for line in result_lines(directory, result):
+            self._line(line)
+
+    def _clear_bar(self) -> None:
+        if self.bar:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def _line(self, text: str) -> None:
         click.echo(text)
         self.last_line = time.monotonic()
 
 
-class Quiet:
-    """A `loop.Reporter` that says nothing."""
+def _test_error(row: dict[str, Any]) -> str:
+    second = row.get("test_error_2")
+    return f"test error {row['test_error']:.2%}" + (f" (second network {second:.2%})" if second is not None else "")
 
-    def start(self, facts: dict[str, Any]) -> None:
-        """Say nothing."""
 
-    def steps(self, done: int, total: int) -> None:
-        """Say nothing."""
+def _validation_error(row: dict[str, Any]) -> str:
+    error = row.get("validation_error")
+    return "" if error is None else f"validation error {error:.2%}"
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
-        """Say nothing."""
+
+def _refurbished(row: dict[str, Any]) -> str:
+    if not row.get("refurbished"):
+        return ""
+    right = row.get("refurbishment_accuracy")
+    return f"refurbished {row['refurbished']:,}" + (f" ({right:.1%} right)" if right is not None else "")
 
 
 def duration(seconds: float) -> str:
@@ -89,12 +108,16 @@ def duration(seconds: float) -> str:
 
 
 def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """(term, value) pairs that say what is going to run, on what, and for how long."""
+    """(term, value) pairs that say what is going to run, on what, and for how long.
+
+    Args:
+        facts: as `Reporter.start` has them.
+    """
     config, data = facts["config"], facts["data"]
     height, width, channels = data.image_shape
     own = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
     drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
-    times = f"{facts['runs']} runs x " if facts["runs"] > 1 else ""
+    networks = METHODS[config.method].num_networks
     rows = [
         ("device", f"{facts['device']} ({config.engine})"),
         (
@@ -104,21 +127,22 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("noise", f"rate {config.noise_rate:.4g} ({config.noise_rate_from})"),
         ("method", config.method + (f": {own}" if own else "")),
-        ("network", f"{config.network}, {facts['parameters']:,} parameters"),
+        (
+            "network",
+            (f"{networks} x " if networks > 1 else "")
+            + f"{config.network}, {facts['parameters']:,} parameters"
+            + (" each" if networks > 1 else ""),
+        ),
         (
             "training",
             f"preset {config.preset}: learning rate {config.learning_rate:g}"
             + (f", times {config.drop_factor:g} at epochs {drops}" if drops else "")
             + f"; seed {config.seed}",
         ),
-        (
-            "plan",
-            f"{times}{config.epochs} epochs x {facts['steps_per_epoch']:,} steps of {config.batch_size} images = "
-            f"{facts['steps']:,} steps, about {duration(facts['seconds'])} here",
-        ),
+        ("plan", _extent(facts)),
     ]
     rows += [("note", notice) for notice in facts["notices"]]
-    if facts["on_cpu"] and config.preset == "paper" and facts["seconds"] > HINT_SECONDS:
+    if facts["on_cpu"] and config.preset == "paper" and (_seconds_left(facts) or 0) > HINT_SECONDS:
         rows.append(
             (
                 "hint",
@@ -126,3 +150,26 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
             )
         )
     return rows
+
+
+def _extent(facts: dict[str, Any]) -> str:
+    """How much there is to train, from where on, and for how long."""
+    config = facts["config"]
+    times = f"{facts['runs']} runs x " if facts["runs"] > 1 else ""
+    whole = (
+        f"{times}{config.epochs} epochs x {facts['steps_per_epoch']:,} steps of {config.batch_size} images = "
+        f"{facts['steps']:,} steps"
+    )
+    left = _seconds_left(facts)
+    if not facts["epochs_done"]:
+        return whole if left is None else f"{whole}, about {duration(left)} here"
+    run, epoch = divmod(facts["epochs_done"] - 1, config.epochs)
+    last = (f"run {run + 1}, " if facts["runs"] > 1 else "") + f"epoch {epoch + 1}"
+    return f"{whole}; resumes after {last}" + ("" if left is None else f", about {duration(left)} left here")
+
+
+def _seconds_left(facts: dict[str, Any]) -> float | None:
+    """The estimate for what is not done yet; None where there is none."""
+    if facts["seconds"] is None:
+        return None
+    return float(facts["seconds"]) * (1 - facts["epochs_done"] / (facts["runs"] * facts["config"].epochs))

@@ -1,33 +1,87 @@
-"""A dataset directory -> arrays for the engine, and the order in which an epoch visits them."""
+"""A dataset directory -> what the engine trains on, and the order in which an epoch visits it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from datatools.dataset import Dataset
 from datatools.manifest import read_manifest
-from datatools.seeding import permutation
+from datatools.seeding import permutation, stream, uniforms
 from trainer.errors import TrainerError
+
+
+class Images(Protocol):
+    """Images that can be gathered by row: a NumPy array (N, H, W, C) uint8, or `RecordImages`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray: ...
+
+
+class RecordImages:
+    """Images of a dataset's split that stay in its batch files until they are asked for.
+
+    Indexing gives (n, H, W, C) uint8; the records are depth-major, and memory maps.
+    """
+
+    def __init__(self, batches: list[np.ndarray], rows: np.ndarray) -> None:
+        """`batches`: memory maps of the records. `rows`: (N,) places in them, counted through all batches."""
+        self._pixels = [batch["pixels"] for batch in batches]
+        self._starts = np.cumsum([0, *(len(batch) for batch in batches)])
+        self._rows = rows
+        depth, height, width = self._pixels[0].shape[1:] if batches else (0, 0, 0)
+        self.shape = (len(rows), height, width, depth)
+        self.nbytes = int(np.prod(self.shape))
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray:
+        places = self._rows[rows]
+        images = np.empty((len(places), *self.shape[1:]), np.uint8)
+        files = np.searchsorted(self._starts, places, side="right") - 1
+        for number in np.unique(files):
+            here = files == number
+            images[here] = self._pixels[number][places[here] - self._starts[number]].transpose(0, 2, 3, 1)
+        return images
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Both splits of a dataset in memory, in id order.
+    """What a run trains on and is measured by. A training sample's row r has the id `ids[r]`.
 
     Attributes:
         train_images, test_images: (N, H, W, C) uint8. train_labels, test_labels: (N,) int32 as given.
         clean_labels: (N,) int32 where a manifest tells them or the labels are clean; for evaluation alone.
+        ids: (N,) int32 ids of the training samples, ascending; without held-out samples 0..N-1.
+        validation_images, validation_labels: the training samples that are held out, with the labels they have; or
+            None. validation_ids: (V,) int32 their ids.
     """
 
-    train_images: np.ndarray
+    train_images: Images
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: Images
     test_labels: np.ndarray
     clean_labels: np.ndarray | None
     num_classes: int
+    ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    validation_images: Images | None = None
+    validation_labels: np.ndarray | None = None
+    validation_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+
+    def __post_init__(self) -> None:
+        if not len(self.ids):
+            object.__setattr__(self, "ids", np.arange(len(self.train_labels), dtype=np.int32))
 
     @property
     def num_samples(self) -> int:
@@ -39,44 +93,88 @@ class TrainingData:
         _, height, width, channels = self.train_images.shape
         return height, width, channels
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The splits to evaluate on."""
+        return ("test",) if self.validation_labels is None else ("test", "validation")
 
-def load(dataset: Dataset) -> TrainingData:
-    """Read both splits of a dataset.
+
+def load(dataset: Dataset, validation_fraction: float = 0.0, seed: int = 0) -> TrainingData:
+    """Open both splits of a dataset; the images stay in its files until they are asked for.
+
+    Args:
+        validation_fraction: share of the training samples to hold out, of each given label alike (`held_out_rows`).
 
     Raises:
         DataToolsError: batches or manifest are damaged, or do not belong together.
     """
-    if dataset.metadata.num_classes < 2:
+    num_classes = dataset.metadata.num_classes
+    if num_classes < 2:
         raise TrainerError(f"{dataset.path}: has one class; there is nothing to tell apart, at least two are needed")
-    train_images, train_labels = _split(dataset, "train")
-    test_images, test_labels = _split(dataset, "test")
+    batches, rows, labels = _split(dataset, "train")
+    test_batches, test_rows, test_labels = _split(dataset, "test")
+    clean_labels = _clean_labels(dataset, labels)
+    held_out = held_out_rows(labels, validation_fraction, seed)
+    kept = np.setdiff1d(np.arange(len(labels)), held_out)
+    if len(held_out) and len(kept) < 2:
+        raise TrainerError(f"--validation-fraction {validation_fraction:g}: leaves {len(kept)} samples to train on")
     return TrainingData(
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
+        train_images=RecordImages(batches, rows[kept]),
+        train_labels=labels[kept],
+        test_images=RecordImages(test_batches, test_rows),
         test_labels=test_labels,
-        clean_labels=_clean_labels(dataset, train_labels),
-        num_classes=dataset.metadata.num_classes,
+        clean_labels=None if clean_labels is None else clean_labels[kept],
+        num_classes=num_classes,
+        ids=kept.astype(np.int32),
+        validation_images=RecordImages(batches, rows[held_out]) if len(held_out) else None,
+        validation_labels=labels[held_out] if len(held_out) else None,
+        validation_ids=held_out.astype(np.int32),
     )
 
 
-def _split(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+def held_out_rows(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Ids to hold out, ascending: of each label the nearest whole number to its share, a function of (seed, id).
+
+    Args:
+        labels: (N,) given labels, in id order. fraction: in [0, 1).
+
+    Returns:
+        (V,) int64; empty for fraction 0.
+
+    Raises:
+        TrainerError: the fraction is above 0 and no label has enough samples for it.
+    """
+    if not fraction:
+        return np.empty(0, np.int64)
+    lots = uniforms(seed, "validation", np.arange(len(labels)))
+    order = np.lexsort((lots, labels))
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    taken = np.floor(fraction * counts + 0.5).astype(np.int64)
+    chosen = np.sort(np.concatenate([order[s : s + t] for s, t in zip(starts, taken, strict=True)]))
+    if not len(chosen):
+        raise TrainerError(
+            f"--validation-fraction {fraction:g}: holds out no sample of any class ({counts.max()} at most in one); "
+            "raise it"
+        )
+    return chosen
+
+
+def _split(dataset: Dataset, split: str) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """The batches of a split as memory maps; (N,) int64 place of each id in them; (N,) int32 labels in id order."""
     metadata = dataset.metadata
     count = metadata.num_records(split)
-    depth, height, width = metadata.image_shape
-    images = np.empty((count, height, width, depth), np.uint8)
-    labels = np.empty(count, np.int32)
-    if not np.array_equal(np.sort(dataset.ids(split)), np.arange(count)):
+    batches = list(dataset.batches(split))
+    ids = np.concatenate([*(batch["id"].astype(np.int64) for batch in batches), np.empty(0, np.int64)])
+    places = np.argsort(ids, kind="stable")
+    if not np.array_equal(ids[places], np.arange(count)):
         raise TrainerError(f"{dataset.path}: {split} ids are not 0..{count - 1}, each once; see `datatools verify`")
-    for batch in dataset.batches(split):
-        ids = batch["id"].astype(np.int64)
-        images[ids] = batch["pixels"].transpose(0, 2, 3, 1)
-        labels[ids] = batch["label"]
+    labels = dataset.labels(split)[places].astype(np.int32)
     if count and not 0 <= labels.min() <= labels.max() < metadata.num_classes:
         raise TrainerError(
             f"{dataset.path}: {split} labels outside 0..{metadata.num_classes - 1}; see `datatools verify`"
         )
-    return images, labels
+    return batches, places, labels
 
 
 def _clean_labels(dataset: Dataset, train_labels: np.ndarray) -> np.ndarray | None:
@@ -94,19 +192,34 @@ def _clean_labels(dataset: Dataset, train_labels: np.ndarray) -> np.ndarray | No
     return manifest.clean_labels
 
 
-def epoch_order(num_samples: int, batch_size: int, seed: int, run: int, epoch: int) -> Iterator[np.ndarray]:
-    """The mini-batches of one epoch: every sample once, in an order that is a function of (seed, run, epoch).
+def epoch_order(
+    num_samples: int, batch_size: int, seed: int, run: int, epoch: int, sampling: str = "permutation"
+) -> Iterator[np.ndarray]:
+    """The mini-batches of one epoch, a function of (seed, run, epoch).
 
-    ceil(N / batch_size) mini-batches whose sizes differ by at most one, none above `batch_size`: so there is no
-    small last one, whose batch norm and clean set would be chance.
+    ceil(N / batch_size) mini-batches. By "permutation" every sample comes once, and sizes differ by at most one, none
+    above `batch_size`: so there is no small last one, whose batch norm and clean set would be chance. By "independent"
+    each mini-batch is drawn from all samples, without repeats inside it, as the official SELFIE code does: an epoch
+    then misses about a third of the samples.
 
     Yields:
-        One or two (steps, B) int32 arrays of sample indices, of different B.
+        One or two (steps, B) int32 arrays of sample rows, of different B.
     """
-    order = permutation(seed, "epoch order", num_samples, run, epoch).astype(np.int32)
     steps = -(-num_samples // batch_size)
+    if sampling == "independent":
+        size = min(batch_size, num_samples)
+        yield np.stack([_drawn(num_samples, size, seed, (run, epoch, step)) for step in range(steps)])
+        return
+    order = permutation(seed, "epoch order", num_samples, run, epoch).astype(np.int32)
     small, larger = divmod(num_samples, steps)
     split = larger * (small + 1)
     if larger:
         yield order[:split].reshape(larger, small + 1)
     yield order[split:].reshape(steps - larger, small)
+
+
+def _drawn(num_samples: int, size: int, seed: int, place: tuple[int, int, int]) -> np.ndarray:
+    """(size,) int32 rows without repeats: those of the smallest lots, in the order of their lots."""
+    lots = np.asarray(stream(seed, "independent batches", *place).random_raw(num_samples))
+    chosen = np.argpartition(lots, size - 1)[:size]
+    return chosen[np.argsort(lots[chosen], kind="stable")].astype(np.int32)

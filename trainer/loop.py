@@ -1,84 +1,163 @@
-"""A run from start to end: restarts -> epochs -> mini-batches, with evaluation and log."""
+"""A run from start to end: restarts -> epochs -> mini-batches, with evaluation, log and checkpoints."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from datatools.dataset import Dataset
+from trainer import metrics
+from trainer.checkpoint import (
+    CHECKPOINT_FILE,
+    Checkpoint,
+    Place,
+    code_sha256,
+    differences,
+    read_checkpoint,
+    write_checkpoint,
+)
 from trainer.config import RunConfig
 from trainer.data import TrainingData, epoch_order, load
 from trainer.engine import Engine, make_engine
 from trainer.engine.step import engine_memory
 from trainer.errors import TrainerError
 from trainer.methods.base import Method
+from trainer.reporting import Reporter
 from trainer.run_log import (
     RESULT_FILE,
     SAMPLES_FILE,
+    WEIGHTS_FILE,
     RunLog,
     check_free,
     clear_directory,
+    run_directory,
+    versions,
+    write_arrays,
     write_config,
     write_json,
     write_samples,
 )
+from trainer.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, stop_on_signals
 
-LAST_EPOCHS = 10
-"""Over how many epochs `mean_last10_test_error` is taken."""
 PROBE_STEPS = 3
 CPU_SLICE_SECONDS = 1.0
 TEST_TO_TRAIN_COST = 1 / 3
 """A forward pass costs about a third of forward and backward; for the estimate at the start alone."""
 
 
-class Reporter(Protocol):
-    """What the screen is told."""
-
-    def start(self, facts: dict[str, Any]) -> None: ...
-
-    def steps(self, done: int, total: int) -> None: ...
-
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None: ...
-
-
 def train(
-    config: RunConfig, dataset: Dataset, directory: Path, reporter: Reporter, overwrite: bool = False
+    config: RunConfig,
+    dataset: Dataset,
+    directory: Path,
+    reporter: Reporter,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    checkpoint_every: int = 1,
 ) -> dict[str, Any]:
     """Run a method on a dataset and fill its run directory.
+
+    Args:
+        resume: go on from the checkpoint in `directory`, to what an uninterrupted run would have given; where there is
+            none, start. A finished run is left as it is.
+        force: resume in spite of other code, packages or device.
+        checkpoint_every: epochs from one checkpoint to the next; one is also written at the end and on a signal.
 
     Returns:
         The content of result.json.
 
     Raises:
-        TrainerError: the directory is taken, the data do not belong together, or the loss is not finite.
+        TrainerError: the directory is taken, the data do not belong together or change, settings differ from those of
+            the run that is resumed, or the loss is not finite.
+        RunStoppedError: SIGINT or SIGTERM came; the checkpoint is saved.
     """
-    check_free(directory, overwrite)
+    if not resume or not directory.exists():
+        check_free(directory, overwrite)
     started = time.monotonic()
-    data = load(dataset)
+    watch = DatasetWatch(dataset)
+    data = load(dataset, config.validation_fraction, config.seed)
     method = config.make_method()
-    engine = make_engine(config, method, data)
-    clear_directory(directory)
-    write_config(directory, config, dataset, engine.device)
-    step_seconds = _probe(engine, method, config, data)
-    reporter.start(_facts(config, dataset, data, method, engine, step_seconds))
-    log = RunLog(directory, _columns(method, data))
-    try:
-        runs = list(_Training(config, data, method, engine, step_seconds, log, reporter).runs())
-    finally:
-        log.close()
-    write_samples(directory / SAMPLES_FILE, data.train_labels, engine.memory)
-    result = _result(config, runs, time.monotonic() - started)
-    write_json(directory / RESULT_FILE, result)
+    with stop_on_signals() as stop, run_directory(directory):
+        before = _before(directory, reporter) if resume else None
+        if isinstance(before, dict):
+            return before
+        engine = make_engine(config, method, data)
+        identity = _identity(config, watch.sha256, engine.device)
+        if before is not None:
+            _check_same(before, identity, directory, force, reporter)
+        else:
+            check_free(directory, overwrite or resume)
+            clear_directory(directory)
+        write_config(directory, config, dataset, identity)
+        step_seconds = _probe(engine, method, config, data) if engine.on_cpu else None
+        training = _Training(config, data, method, engine, directory, reporter, stop, watch, identity)
+        training.step_seconds, training.checkpoint_every = step_seconds, checkpoint_every
+        if before is not None:
+            training.take_up(before)
+        reporter.start(_facts(config, dataset, data, method, engine, step_seconds, training))
+        training.run()
+        write_samples(directory / SAMPLES_FILE, data, engine.memory)
+        write_arrays(directory / WEIGHTS_FILE, training.weights())
+        seconds = time.monotonic() - started
+        result = metrics.result(config.method, training.rows, method.num_networks, training.kept, seconds)
+        write_json(directory / RESULT_FILE, result)
+        reporter.finish(directory, result)
     return result
 
 
+def _before(directory: Path, reporter: Reporter) -> Checkpoint | dict[str, Any] | None:
+    """What a resume finds: the result of a finished run, a checkpoint, or nothing to go on from."""
+    if (directory / RESULT_FILE).is_file():
+        reporter.note(f"{directory}: finished already, nothing to resume")
+        result = dict(json.loads((directory / RESULT_FILE).read_text(encoding="utf-8")))
+        reporter.finish(directory, result)
+        return result
+    if (directory / CHECKPOINT_FILE).is_file():
+        return read_checkpoint(directory / CHECKPOINT_FILE)
+    reporter.note(f"{directory}: no checkpoint there, nothing to resume; starts from the beginning")
+    return None
+
+
+def _identity(config: RunConfig, dataset_sha256: str, device: str) -> dict[str, Any]:
+    """What a run is, as far as a resume must not differ from it."""
+    found = versions()
+    frameworks = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}[config.engine]
+    return {
+        "settings": config.to_json(),
+        "dataset": dataset_sha256,
+        "code": code_sha256(),
+        "packages": {name: found[name] for name in ("python", "numpy", "keras", *frameworks)},
+        "device": device,
+    }
+
+
+def _check_same(before: Checkpoint, identity: dict[str, Any], directory: Path, force: bool, reporter: Reporter) -> None:
+    firm, soft = differences(before.identity, identity)
+    if firm:
+        raise TrainerError(
+            f"{directory}: the run there is another one, in {'; '.join(firm)}; leave these out to resume it, or choose "
+            "another --run-dir"
+        )
+    if soft and not force:
+        raise TrainerError(
+            f"{directory}: not resumed, since the result might differ from an uninterrupted run's: {'; '.join(soft)}; "
+            "pass --force to resume all the same"
+        )
+    if soft:
+        reporter.note(f"resumed with other {'; '.join(soft)}")
+
+
 class _Training:
-    """The loops of one `train`."""
+    """The loops of one `train`, and all of their state that the engine does not hold."""
+
+    step_seconds: float | None = None
+    checkpoint_every = 1
 
     def __init__(
         self,
@@ -86,101 +165,166 @@ class _Training:
         data: TrainingData,
         method: Method,
         engine: Engine,
-        step_seconds: float,
-        log: RunLog,
+        directory: Path,
         reporter: Reporter,
+        stop: Stop,
+        watch: DatasetWatch,
+        identity: dict[str, Any],
     ) -> None:
         self.config, self.data, self.method, self.engine = config, data, method, engine
-        self.log, self.reporter = log, reporter
-        # On a CPU an epoch can take minutes: it goes in slices so that progress shows. On a GPU it goes whole.
-        self.slice_steps = max(1, int(CPU_SLICE_SECONDS / step_seconds)) if engine.on_cpu else 2**31
+        self.directory, self.reporter, self.stop, self.watch, self.identity = directory, reporter, stop, watch, identity
         self.steps = math.ceil(data.num_samples / config.batch_size)
-        self.epochs_done = 0
+        self.place = Place()
+        self.noise_rate = config.noise_rate
+        self.rows: list[dict[str, Any]] = []
+        self.kept: dict[str, np.ndarray] = {}
+        self.sums: list[dict[str, np.ndarray]] = []
         self.seconds = 0.0
+        """Training time of the epoch under way."""
+        self.epoch_seconds: list[float] = []
+        """Of the epochs of this process, evaluation included; for the estimate of what is left."""
+        self.log: RunLog
 
-    def runs(self) -> Iterator[list[dict[str, Any]]]:
-        """Train run after run; yields the rows of metrics.csv of each."""
-        noise_rate = self.config.noise_rate
-        memory = self.method.memory(self.data.num_samples, self.data.num_classes)
-        for run in range(self.method.num_runs):
-            if run:
-                memory, noise_rate = self.method.restart(self.engine.memory, noise_rate)
-            self.engine.reset(run)
-            self.engine.memory = {**engine_memory(self.data.num_samples), **memory}
-            yield [self._epoch(run, epoch, noise_rate) for epoch in range(self.config.epochs)]
+    def take_up(self, checkpoint: Checkpoint) -> None:
+        """Stand where `checkpoint` was written."""
+        self.engine.load_state(checkpoint.state)
+        self.engine.memory = checkpoint.memory
+        self.place, self.noise_rate = checkpoint.place, checkpoint.noise_rate
+        self.rows, self.kept, self.seconds = checkpoint.rows, checkpoint.kept, checkpoint.seconds
+        self.sums = [checkpoint.sums] if checkpoint.sums else []
 
-    def _epoch(self, run: int, epoch: int, noise_rate: float) -> dict[str, Any]:
+    def run(self) -> None:
+        """Train from where it stands to the end."""
+        self.log = RunLog(self.directory, metrics.columns(self.method, self.data), self.rows)
+        try:
+            if self.place == Place():
+                self._begin_run(0, self.method.memory(self.data.num_samples, self.data.num_classes))
+            while True:
+                while self.place.epoch < self.config.epochs:
+                    self._epoch()
+                if self.place.run + 1 == self.method.num_runs:
+                    return
+                memory, self.noise_rate = self.method.restart(self._method_memory(), self.noise_rate)
+                self._begin_run(self.place.run + 1, memory)
+        finally:
+            self.log.close()
+
+    def _method_memory(self) -> dict[str, np.ndarray]:
+        own = engine_memory(0)
+        return {key: values for key, values in self.engine.memory.items() if key not in own}
+
+    def _begin_run(self, run: int, memory: dict[str, np.ndarray]) -> None:
+        self.engine.reset(run)
+        self.engine.memory = {**engine_memory(self.data.num_samples), **memory}
+        self.kept.clear()
+        self.place = Place(run)
+
+    def _epoch(self) -> None:
+        """Train the epoch under way to its end, evaluate, log, and save a checkpoint where one is due."""
         started = time.monotonic()
-        learning_rate = self.config.learning_rate_at(epoch)
-        self.engine.begin_epoch(run, epoch, learning_rate)
-        sums: dict[str, float] = {}
-        done = 0
-        for indices in epoch_order(self.data.num_samples, self.config.batch_size, self.config.seed, run, epoch):
-            knobs = self.method.knobs(epoch, indices.shape[1], noise_rate)
-            for start in range(0, len(indices), self.slice_steps):
-                part = indices[start : start + self.slice_steps]
-                sums = _added(sums, self.engine.train(part, knobs))
-                done += len(part)
-                self.reporter.steps(done, self.steps)
-        seconds = time.monotonic() - started
-        test = self.engine.evaluate()
-        self.epochs_done += 1
-        self.seconds += time.monotonic() - started
+        self._train_epoch()
+        row = self._row()
+        run, epoch, _ = self.place
+        self.place, self.sums, self.seconds = Place(run, epoch + 1), [], 0.0
+        self.rows.append(row)
+        self.log.epoch(row)
+        self.watch.check()
+        if (epoch + 1) % self.checkpoint_every == 0 or epoch + 1 == self.config.epochs:
+            self._save()
+        self.epoch_seconds.append(time.monotonic() - started)
+        left = self.method.num_runs * self.config.epochs - len(self.rows)
+        self.reporter.epoch(row, left * float(np.mean(self.epoch_seconds)))
+
+    def _train_epoch(self) -> None:
+        run, epoch, done = self.place
+        if not done:
+            self.engine.begin_epoch(run, epoch, self.config.learning_rate_at(epoch))
+        for indices in self._slices(done):
+            started = time.monotonic()
+            knobs = self.method.knobs(epoch, indices.shape[1], self.noise_rate)
+            sums = self.engine.train(indices, knobs)
+            self.seconds += time.monotonic() - started
+            losses = {key: values for key, values in sums.items() if key.startswith("loss")}
+            check_finite(losses, f"{self.directory}: run {run + 1}, epoch {epoch + 1}", self.place.step)
+            self.sums.append(sums)
+            self.place = Place(run, epoch, self.place.step + len(indices))
+            self.reporter.steps(self.place.step, self.steps)
+            if self.stop.signal:
+                self._interrupt(self.stop.signal)
+
+    def _slices(self, done: int) -> list[np.ndarray]:
+        """The epoch's mini-batches from step `done` on.
+
+        On a CPU an epoch can take minutes: it goes in slices, so that progress shows and a signal is heard. On a GPU it
+        goes whole.
+        """
+        size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else self.steps
+        config, parts = self.config, []
+        for indices in epoch_order(
+            self.data.num_samples, config.batch_size, config.seed, self.place.run, self.place.epoch, config.sampling
+        ):
+            rest = indices[min(done, len(indices)) :]
+            done -= len(indices) - len(rest)
+            parts += [rest[start : start + size] for start in range(0, len(rest), size)]
+        return parts
+
+    def _row(self) -> dict[str, Any]:
+        """The finished epoch's row of metrics.csv."""
+        run, epoch, _ = self.place
+        sums = metrics.totals(self.sums)
         row = {
             "run": run + 1,
             "epoch": epoch + 1,
-            "learning_rate": learning_rate,
-            **_metrics(sums, test),
-            "seconds": seconds,
-            "images_per_second": self.data.num_samples / seconds,
+            "learning_rate": self.config.learning_rate_at(epoch),
+            **metrics.training_metrics(sums, self.method.num_networks),
         }
-        self.log.epoch(row)
-        if not math.isfinite(row["train_loss"]):
-            raise TrainerError(
-                f"{self.log.directory}: the training loss is {row['train_loss']} in run {run + 1}, epoch {epoch + 1}; "
-                "lower --learning-rate"
-            )
-        left = self.method.num_runs * self.config.epochs - self.epochs_done
-        self.reporter.epoch(row, left * self.seconds / self.epochs_done)
-        return row
+        for split in self.data.held_out:
+            totals = self.engine.evaluate(split)
+            row |= metrics.evaluation_metrics(split, totals)
+            if split == "test":
+                confusion = totals[0]["confusion"]
+        self._keep(row, confusion)
+        images = float(np.sum(sums["samples"], dtype=np.float64))
+        return {**row, "seconds": self.seconds, "images_per_second": images / self.seconds}
 
+    def _keep(self, row: dict[str, Any], confusion: np.ndarray) -> None:
+        """Keep what result.json and weights.h5 tell of the last, the best and the selected epoch of this run."""
+        own = [before for before in self.rows if before["run"] == row["run"]]
+        self.kept["confusion/last"] = confusion
+        if all(row["test_error"] < before["test_error"] for before in own):
+            self.kept["confusion/best"] = confusion
+        if "validation_error" in row and all(row["validation_error"] < before["validation_error"] for before in own):
+            self.kept["confusion/selected"] = confusion
+            self.kept |= {f"weights/{name}": values for name, values in self.engine.weights().items()}
 
-def _added(sums: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    return {key: sums.get(key, 0.0) + value for key, value in more.items()}
+    def weights(self) -> dict[str, np.ndarray]:
+        """weights.h5: the networks' as they ended, and with held-out samples those of the selected epoch."""
+        found = {f"last/{name}": values for name, values in self.engine.weights().items()}
+        chosen = {key.partition("/")[2]: values for key, values in self.kept.items() if key.startswith("weights/")}
+        return found | {f"selected/{name}": values for name, values in chosen.items()}
 
+    def _save(self) -> None:
+        write_checkpoint(
+            self.directory / CHECKPOINT_FILE,
+            Checkpoint(
+                identity=self.identity,
+                place=self.place,
+                noise_rate=self.noise_rate,
+                rows=self.rows,
+                seconds=self.seconds,
+                state=self.engine.state(),
+                memory=self.engine.memory,
+                sums=metrics.totals(self.sums),
+                kept=self.kept,
+            ),
+        )
 
-def _share(sums: dict[str, float], part: str, whole: str) -> float | None:
-    """sums[part] / sums[whole]; None where there is nothing to divide."""
-    return sums[part] / sums[whole] if part in sums and sums.get(whole) else None
-
-
-def _metrics(sums: dict[str, float], test: dict[str, float]) -> dict[str, Any]:
-    """The epoch's rates from its sums."""
-    counts: dict[str, Any] = {key: int(sums[key]) for key in ("refurbishable", "refurbished") if key in sums}
-    return {
-        "train_loss": _share(sums, "loss", "samples"),
-        "train_error": _share(sums, "errors", "samples"),
-        "test_loss": _share(test, "loss", "samples"),
-        "test_error": _share(test, "errors", "samples"),
-        "clean_train_error": _share(sums, "clean_errors", "samples"),
-        "label_precision": _share(sums, "clean_set_right", "clean_set"),
-        "label_recall": _share(sums, "clean_set_right", "truly_clean") if sums.get("clean_set") else None,
-        **counts,
-        "refurbishment_accuracy": _share(sums, "refurbished_right", "refurbished"),
-    }
-
-
-def _columns(method: Method, data: TrainingData) -> list[str]:
-    """The columns of metrics.csv: those that this method and this dataset can fill."""
-    columns = ["run", "epoch", "learning_rate", "train_loss", "train_error", "test_loss", "test_error"]
-    selects = "clean_set" in method.logs
-    refurbishes = "refurbished" in method.logs
-    known = data.clean_labels is not None
-    columns += ["clean_train_error"] * known
-    columns += ["label_precision", "label_recall"] * (known and selects)
-    columns += ["refurbishable", "refurbished"] * refurbishes
-    columns += ["refurbishment_accuracy"] * (known and refurbishes)
-    return [*columns, "seconds", "images_per_second"]
+    def _interrupt(self, name: str) -> None:
+        self._save()
+        raise RunStoppedError(
+            f"{self.directory}: stopped by {name} in run {self.place.run + 1}, epoch {self.place.epoch + 1}, after "
+            f"step {self.place.step} of {self.steps}; its checkpoint is saved, go on with --resume"
+        )
 
 
 def _probe(engine: Engine, method: Method, config: RunConfig, data: TrainingData) -> float:
@@ -201,41 +345,26 @@ def _facts(
     data: TrainingData,
     method: Method,
     engine: Engine,
-    step_seconds: float,
+    step_seconds: float | None,
+    training: _Training,
 ) -> dict[str, Any]:
-    steps = math.ceil(data.num_samples / config.batch_size)
     epochs = method.num_runs * config.epochs
-    test_steps = len(data.test_labels) / config.batch_size * TEST_TO_TRAIN_COST
+    held_out = len(data.test_labels) + len(data.validation_ids)
+    test_steps = held_out / config.batch_size * TEST_TO_TRAIN_COST
     return {
         "config": config,
         "dataset": dataset,
         "data": data,
+        "directory": training.directory,
         "device": engine.device,
         "on_cpu": engine.on_cpu,
+        "streams": engine.streams,
         "parameters": engine.parameters(),
         "runs": method.num_runs,
         "notices": method.notices,
-        "steps": epochs * steps,
-        "steps_per_epoch": steps,
-        "seconds": epochs * (steps + test_steps) * step_seconds,
-    }
-
-
-def _result(config: RunConfig, runs: list[list[dict[str, Any]]], wall_seconds: float) -> dict[str, Any]:
-    """result.json: the headline figures are the final run's; the best is also given over all runs."""
-    each = [_summary([row["test_error"] for row in rows]) for rows in runs]
-    return {
-        "method": config.method,
-        **each[-1],
-        "best_test_error_all_runs": min(run["best_test_error"] for run in each),
-        "runs": each,
-        "wall_seconds": wall_seconds,
-    }
-
-
-def _summary(test_errors: list[float]) -> dict[str, float]:
-    return {
-        "best_test_error": min(test_errors),
-        "last_test_error": test_errors[-1],
-        "mean_last10_test_error": float(np.mean(test_errors[-LAST_EPOCHS:])),
+        "steps": epochs * training.steps,
+        "steps_per_epoch": training.steps,
+        "seconds": None if step_seconds is None else epochs * (training.steps + test_steps) * step_seconds,
+        "epochs_done": len(training.rows),
+        "rows": list(training.rows),
     }

@@ -1,13 +1,18 @@
-"""A run directory: config.json, metrics.csv, samples.h5, result.json (docs/format.md).
+"""A run directory: config.json, metrics.csv, samples.h5, weights.h5, result.json (docs/format.md), and its lock.
 
-checkpoint.h5 has its place here too; it comes with exact resume.
+checkpoint.h5 is `trainer.checkpoint`'s.
 """
 
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import os
 import platform
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,33 +21,43 @@ import h5py
 import numpy as np
 
 from datatools.dataset import Dataset
+from trainer.checkpoint import CHECKPOINT_FILE, partial_path, replacing
 from trainer.config import RunConfig
+from trainer.data import TrainingData
 from trainer.engine.step import LAST_LOSS, LAST_PREDICTION
 from trainer.errors import TrainerError
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.csv"
 SAMPLES_FILE = "samples.h5"
+WEIGHTS_FILE = "weights.h5"
 RESULT_FILE = "result.json"
-PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "numpy", "h5py")
+FILES = (RESULT_FILE, CHECKPOINT_FILE, METRICS_FILE, SAMPLES_FILE, WEIGHTS_FILE, CONFIG_FILE)
+"""In the order in which they are cleared: while one is left, config.json still says what it belongs to."""
+PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "jax", "jaxlib", "numpy", "h5py")
 
 
 class RunLog:
-    """Writes a run directory, file by file, as the run goes on."""
+    """Writes metrics.csv row by row, as the run goes on."""
 
-    def __init__(self, directory: Path, columns: list[str]) -> None:
+    def __init__(self, directory: Path, columns: list[str], rows: Sequence[dict[str, Any]] = ()) -> None:
+        """Start metrics.csv with `rows`, of a run that is resumed."""
         self.directory, self.columns = directory, columns
-        self._file = (directory / METRICS_FILE).open("w", newline="", encoding="utf-8")
+        path = directory / METRICS_FILE
+        with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(self._cells(row) for row in rows)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file, lineterminator="\n")
-        self._write(columns)
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.csv; a value that does not exist in this epoch stays empty."""
-        self._write([_text(row.get(column)) for column in self.columns])
-
-    def _write(self, cells: list[str]) -> None:
-        self._csv.writerow(cells)
+        self._csv.writerow(self._cells(row))
         self._file.flush()
+
+    def _cells(self, row: dict[str, Any]) -> list[str]:
+        return [_text(row.get(column)) for column in self.columns]
 
     def close(self) -> None:
         self._file.close()
@@ -68,21 +83,47 @@ def check_free(directory: Path, overwrite: bool) -> None:
                 f"{directory}: a directory that is not a run, never overwritten; choose another --run-dir"
             )
         if not overwrite:
-            state = "finished" if (directory / RESULT_FILE).is_file() else "unfinished"
+            finished = (directory / RESULT_FILE).is_file()
+            remedy = "" if finished else "--resume to go on with it, "
             raise TrainerError(
-                f"{directory}: holds a run already ({state}); pass --overwrite to replace it, or choose another "
-                "--run-dir"
+                f"{directory}: holds a run already ({'finished' if finished else 'unfinished'}); pass {remedy}"
+                "--overwrite to replace it, or choose another --run-dir"
             )
 
 
-def clear_directory(directory: Path) -> None:
-    """Make the run directory, without the files of an earlier run."""
-    for name in (RESULT_FILE, METRICS_FILE, SAMPLES_FILE, CONFIG_FILE):
-        (directory / name).unlink(missing_ok=True)
+@contextmanager
+def run_directory(directory: Path) -> Iterator[None]:
+    """Make the run directory and hold its lock, which ends with the process at the latest.
+
+    Raises:
+        TrainerError: another process trains into it.
+    """
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainerError(
+                f"{directory}: another run is writing there now; wait for it, or choose another --run-dir"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
-def write_config(directory: Path, config: RunConfig, dataset: Dataset, device: str) -> None:
+def clear_directory(directory: Path) -> None:
+    """Remove the files of an earlier run."""
+    for name in FILES:
+        (directory / name).unlink(missing_ok=True)
+        partial_path(directory / name).unlink(missing_ok=True)
+
+
+def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity: dict[str, Any]) -> None:
     """config.json: every setting resolved, and what the run stands on."""
     write_json(
         directory / CONFIG_FILE,
@@ -91,18 +132,35 @@ def write_config(directory: Path, config: RunConfig, dataset: Dataset, device: s
             "dataset": {
                 "name": dataset.metadata.name,
                 "path": str(dataset.path),
-                "sha256": dataset.sha256,
+                "sha256": identity["dataset"],
                 "train_records": dataset.metadata.num_records("train"),
                 "noise": dataset.metadata.noise,
             },
-            "device": device,
-            "versions": {"python": platform.python_version(), **_versions()},
+            "device": identity["device"],
+            "device_asked": config.device,
+            "code_sha256": identity["code"],
+            "versions": versions(),
         },
     )
 
 
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+def read_config(directory: Path) -> tuple[RunConfig, Path]:
+    """The settings of a run and the path of its dataset, from config.json.
+
+    Raises:
+        TrainerError: not there, or not what this version writes.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RunConfig.from_json(values), Path(values["dataset"]["path"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that a run's results can hang on."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
@@ -112,31 +170,46 @@ def _versions() -> dict[str, str | None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Write JSON atomically; lists of numbers stay on one line."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    text = re.sub(
+        r"\[[\s\d.,e+-]+\]", lambda match: " ".join(match[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+    )
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
-def write_samples(path: Path, given_labels: np.ndarray, memory: dict[str, np.ndarray]) -> None:
-    """samples.h5: what the run ended with, a row a training sample, in id order.
+def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray]) -> None:
+    """samples.h5: what the run ended with, a row a training sample of the dataset, in id order.
+
+    What a method does not keep, and what is not known of held-out samples, is written as -1 or not-a-number.
 
     Args:
-        given_labels: (N,) int32. memory: the engine's, by name; what a method does not keep is written as -1 or
-            not-a-number.
+        memory: the engine's, by name; a row a sample that was trained on.
     """
-    count = len(given_labels)
-    uncertainty = memory.get("uncertainty", np.full(count, np.nan, np.float32))
-    columns = {
-        "id": np.arange(count, dtype=np.uint32),
-        "given_label": given_labels.astype(np.int32),
-        "refurbished_label": memory.get("refurbished_label", np.full(count, -1, np.int32)),
-        "uncertainty": np.where(np.isfinite(uncertainty), uncertainty, np.nan).astype(np.float32),
-        LAST_LOSS: memory[LAST_LOSS],
-        LAST_PREDICTION: memory[LAST_PREDICTION],
-    }
-    partial = path.with_name(f".{path.name}.partial")
-    with h5py.File(partial, "w") as file:
-        for name, values in columns.items():
+    count = data.num_samples + len(data.validation_ids)
+    given = np.empty(count, np.int32)
+    given[data.ids] = data.train_labels
+    if data.validation_labels is not None:
+        given[data.validation_ids] = data.validation_labels
+    columns: dict[str, np.ndarray] = {"id": np.arange(count, dtype=np.uint32), "given_label": given}
+    for name, missing in (
+        ("refurbished_label", np.int32(-1)),
+        ("uncertainty", np.float32(np.nan)),
+        (LAST_LOSS, np.float32(np.nan)),
+        (LAST_PREDICTION, np.int32(-1)),
+    ):
+        columns[name] = np.full(count, missing)
+        if name in memory:
+            columns[name][data.ids] = memory[name]
+    columns["uncertainty"][np.isinf(columns["uncertainty"])] = np.nan
+    if data.validation_labels is not None:
+        columns["held_out"] = np.isin(columns["id"], data.validation_ids)
+    write_arrays(path, columns)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays into an HDF5 file, atomically."""
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
+        for name, values in arrays.items():
             file.create_dataset(name, data=values)
-    partial.replace(path)

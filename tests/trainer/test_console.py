@@ -11,7 +11,7 @@ import pytest
 from datatools.dataset import Dataset
 from tests.trainer.tiny import metadata, run_config, training_data
 from trainer.config import RunConfig
-from trainer.console import HINT_SECONDS, Console, Quiet, duration, plan
+from trainer.console import HINT_SECONDS, Console, duration, plan
 
 
 def facts(config: RunConfig | None = None, **others: Any) -> dict[str, Any]:
@@ -27,6 +27,9 @@ def facts(config: RunConfig | None = None, **others: Any) -> dict[str, Any]:
         "steps": 1_200,
         "steps_per_epoch": 100,
         "seconds": 90.0,
+        "epochs_done": 0,
+        "rows": [],
+        "directory": Path("runs/tiny"),
         **others,
     }
 
@@ -71,8 +74,9 @@ def test_the_paper_s_protocol_on_a_cpu_gets_its_hours_and_a_hint_to_the_quick_pr
         {"on_cpu": False},
         {"seconds": HINT_SECONDS / 2},
         {"config": run_config(preset="quick")},
+        {"seconds": None},
     ],
-    ids=["on a gpu", "soon done", "quick already"],
+    ids=["on a gpu", "soon done", "quick already", "not timed"],
 )
 def test_who_needs_no_hint_gets_none(others: dict[str, Any]) -> None:
     given = {"config": run_config(preset="paper"), "seconds": 36_000.0, **others}
@@ -86,6 +90,15 @@ def test_who_needs_no_hint_gets_none(others: dict[str, Any]) -> None:
         ({"refurbished": 0, "refurbishment_accuracy": None}, ""),
         ({"refurbished": 1234, "refurbishment_accuracy": 0.875}, "  refurbished 1,234 (87.5% right)"),
         ({"refurbished": 1234, "refurbishment_accuracy": None}, "  refurbished 1,234"),
+        ({"refurbished": 1234}, "  refurbished 1,234"),
+        ({"test_error_2": 0.5, "test_loss_2": 1.0}, " (second network 50.00%)"),
+        ({"test_error_2": None}, ""),
+        ({"validation_error": 0.125, "validation_loss": 0.5}, "  validation error 12.50%"),
+        ({"validation_error": None}, ""),
+        (
+            {"validation_error": 0.0, "test_error_2": 0.0, "refurbished": 5},
+            " (second network 0.00%)  validation error 0.00%  refurbished 5",
+        ),
     ],
 )
 def test_a_line_tells_of_the_epoch(others: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,15 +143,6 @@ def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == ""
 
 
-def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    quiet = Quiet()
-    quiet.start(facts())
-    quiet.steps(1, 2)
-    quiet.epoch(row(1), 0.0)
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "")
-
-
 def test_a_long_epoch_has_lines_within_where_there_is_no_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,3 +157,80 @@ def test_a_long_epoch_has_lines_within_where_there_is_no_bar(
 def test_what_a_method_remarks_upon_is_part_of_the_plan() -> None:
     assert ("note", "mind this") in plan(facts(notices=("mind this",)))
     assert "note" not in dict(plan(facts()))
+
+
+def test_a_method_with_two_networks_says_so() -> None:
+    assert dict(plan(facts()))["network"] == "small-cnn, 123,456 parameters"
+    assert dict(plan(facts(run_config("co-teaching"))))["network"] == "2 x small-cnn, 123,456 parameters each"
+
+
+# A run that is resumed
+
+
+@pytest.mark.parametrize(
+    ("done", "runs", "said"),
+    [
+        (1, 3, "resumes after run 1, epoch 1, about 1 min 50 s left here"),
+        (4, 3, "resumes after run 1, epoch 4, about 1 min 20 s left here"),
+        (5, 3, "resumes after run 2, epoch 1, about 1 min 10 s left here"),
+        (11, 3, "resumes after run 3, epoch 3, about 10 s left here"),
+        (3, 1, "resumes after epoch 3, about 30 s left here"),
+    ],
+)
+def test_the_plan_of_a_resumed_run_says_where_it_goes_on_and_how_long(done: int, runs: int, said: str) -> None:
+    shown = dict(plan(facts(epochs_done=done, runs=runs, seconds=120.0)))["plan"]
+    assert shown.endswith(f"= 1,200 steps; {said}")
+
+
+def test_the_plan_of_a_fresh_run_speaks_of_no_resuming() -> None:
+    assert "resume" not in dict(plan(facts()))["plan"]
+
+
+def test_where_nothing_was_timed_the_plan_has_no_estimate() -> None:
+    fresh, resumed = (dict(plan(facts(seconds=None, on_cpu=False, epochs_done=done)))["plan"] for done in (0, 5))
+    assert fresh.endswith("= 1,200 steps")
+    assert resumed.endswith("= 1,200 steps; resumes after run 2, epoch 1")
+
+
+def test_a_resumed_run_that_is_nearly_done_needs_no_hint() -> None:
+    config, seconds = run_config(preset="paper"), 2.5 * HINT_SECONDS
+    assert "hint" in dict(plan(facts(config, seconds=seconds, epochs_done=6)))
+    assert "hint" not in dict(plan(facts(config, seconds=seconds, epochs_done=9)))
+
+
+# Notes and the result
+
+RESULT = {"best_test_error": 0.0625, "last_test_error": 0.08, "mean_last10_test_error": 0.075}
+RESULT_LINE = "runs/tiny: test error best 6.25%, last 8.00%, mean of the last 10 epochs 7.50%"
+
+
+def test_a_note_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().note("checkpoint saved after run 1, epoch 3")
+    assert capsys.readouterr().out == "note: checkpoint saved after run 1, epoch 3\n"
+
+
+def test_the_result_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().finish(Path("runs/tiny"), RESULT)
+    assert capsys.readouterr().out == f"{RESULT_LINE}\n"
+
+
+def test_a_selected_epoch_has_a_line_of_its_own_and_leaves_the_best_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    selected = {"epoch": 3, "validation_error": 0.3, "test_error": 0.07}
+    Console().finish(Path("runs/tiny"), {**RESULT, "selected": selected})
+    assert capsys.readouterr().out.splitlines() == [
+        RESULT_LINE,
+        "runs/tiny: epoch 3 selected on held-out noisy samples: validation error 30.00%, test error 7.00%",
+    ]
+
+
+@pytest.mark.parametrize("last", ["note", "finish"])
+def test_the_bar_makes_way_for_a_note_and_for_the_result(
+    last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    console = Console()
+    if last == "note":
+        console.note("stopped")
+    else:
+        console.finish(Path("runs/tiny"), RESULT)
+    assert capsys.readouterr().err.startswith("\r\033[K")

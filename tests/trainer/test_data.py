@@ -100,7 +100,7 @@ def test_load_puts_records_in_id_order_however_they_lie(tmp_path: Path, train_fi
     np.testing.assert_array_equal(data.test_labels, test[1])
     np.testing.assert_array_equal(data.test_images, test[2].transpose(0, 2, 3, 1))
     assert (data.num_samples, data.num_classes, data.image_shape) == (31, 3, (4, 5, 3))
-    assert data.train_images.dtype == np.uint8
+    assert np.asarray(data.train_images).dtype == np.uint8
     assert data.train_labels.dtype == np.int32
 
 

@@ -19,7 +19,7 @@ from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
 from tests.trainer.tiny import examples, run_config, write_dataset
 from trainer.config import RunConfig, resolve
-from trainer.console import Quiet
+from trainer.reporting import Quiet
 from trainer.data import TrainingData, epoch_order
 from trainer.engine.step import engine_memory
 from trainer.loop import train
@@ -29,8 +29,9 @@ SAMPLES, CLASSES = 200, 10
 EPOCHS, RUNS, WARM_UP = 6, 2, 2
 SELFIE = {"warm_up": WARM_UP, "history_length": 2, "restarts": RUNS - 1}
 TIMING = {"seconds", "images_per_second"}
-FILES = {"config.json", "metrics.csv", "samples.h5", "result.json"}
-COMMON = ["run", "epoch", "learning_rate", "train_loss", "train_error", "test_loss", "test_error", "clean_train_error"]
+FILES = {"config.json", "metrics.csv", "samples.h5", "weights.h5", "checkpoint.h5", "result.json"}
+COMMON = ["run", "epoch", "learning_rate"]
+COMMON += ["train_loss", "train_error", "test_loss", "test_error", "test_balanced_error", "clean_train_error"]
 OF_SELFIE = ["label_precision", "label_recall", "refurbishable", "refurbished", "refurbishment_accuracy"]
 
 Row = dict[str, str]
@@ -148,8 +149,8 @@ def test_a_finished_run_holds_its_files_and_nothing_half_written(run: Run) -> No
 
 def test_config_json_holds_every_setting_and_what_the_run_stands_on(run: Run) -> None:
     written = run.json("config.json")
-    own = {key: written.pop(key) for key in ("dataset", "device", "versions")}
     assert RunConfig.from_json(written) == run.config
+    own = {key: written.pop(key) for key in ("dataset", "device", "versions")}
     assert own["dataset"]["sha256"] == run.dataset.sha256
     assert own["dataset"]["name"] == run.dataset.metadata.name == "digits-first200-pair-0.4-seed0"
     assert own["device"].startswith("CPU")
@@ -347,7 +348,7 @@ def test_every_row_is_reported_as_it_is_written(run: Run) -> None:
 class Recorder:
     """An engine that trains nothing, gives sums that are known, and writes down what it is asked to do."""
 
-    device, on_cpu = "CPU, none", True
+    device, on_cpu, streams = "CPU, none", True, False
 
     def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -369,19 +370,32 @@ class Recorder:
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         self.calls.append(("epoch", (run, epoch, learning_rate)))
 
-    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, float]:
+    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
         self.calls.append(("train", (indices, knobs)))
         self._memory["refurbished_label"][:10] = 1
         self._memory["last_prediction"][:] = 1
-        samples, steps = indices.size, len(indices)
+        steps, size = indices.shape
         # of each mini-batch 3 samples are wrong, 4 are chosen as clean, 3 of those rightly, and 2 have new labels
-        counts = {"errors": 3, "clean_errors": 2, "truly_clean": 5, "clean_set": 4, "clean_set_right": 3}
-        counts |= {"refurbishable": 1, "refurbished": 2, "refurbished_right": 1}
-        return {"samples": samples, "loss": 0.5 * samples} | {key: count * steps for key, count in counts.items()}
+        sums = {"errors": 3, "clean_errors": 2, "truly_clean": 5, "clean_set": 4, "clean_set_right": 3}
+        sums |= {"refurbishable": 1, "refurbished": 2, "refurbished_right": 1}
+        return {
+            key: np.full(steps, value, np.float32)
+            for key, value in (sums | {"samples": size, "loss": size / 2}).items()
+        }
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
         self.calls.append(("evaluate", None))
-        return {"samples": 8.0, "loss": 12.0, "errors": 2.0}
+        # 8 images: 6 of the first class, of which 1 is taken for the second; 2 of the second, of which 1 for the first
+        return [{"loss": 12.0, "confusion": np.array([[5, 1, 0], [1, 1, 0], [0, 0, 0]])}]
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"network_1/kernel": np.zeros(1)}
+
+    def load_state(self, values: dict[str, np.ndarray]) -> None:
+        raise AssertionError("nothing is resumed")
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return self.state()
 
     def parameters(self) -> int:
         return 1
@@ -473,6 +487,7 @@ def test_metrics_are_the_engine_s_sums_as_rates(recorded: tuple[Recorder, list[R
         "train_error": 0.3,
         "test_loss": 1.5,
         "test_error": 0.25,
+        "test_balanced_error": (1 / 6 + 1 / 2) / 2,
         "clean_train_error": 0.2,
         "label_precision": 0.75,
         "label_recall": 0.6,
@@ -493,7 +508,7 @@ def content(directory: Path) -> dict[str, bytes]:
 
 def refusal(config: RunConfig, dataset: Dataset, directory: Path, overwrite: bool = False) -> str:
     with pytest.raises(DataToolsError) as error:
-        train(config, dataset, directory, Quiet(), overwrite)
+        train(config, dataset, directory, Quiet(), overwrite=overwrite)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -562,7 +577,7 @@ def test_an_interrupted_run_keeps_its_rows_and_is_not_taken_for_finished(run_of:
         train(whole.config, whole.dataset, directory, Interrupter())
     rows = read_rows(directory)
     assert [row["test_loss"] for row in rows] == [row["test_loss"] for row in whole.rows[:2]]
-    assert {path.name for path in directory.iterdir()} == {"config.json", "metrics.csv"}
+    assert {path.name for path in directory.iterdir()} == {"config.json", "metrics.csv", "checkpoint.h5"}
     assert "(unfinished)" in refusal(whole.config, whole.dataset, directory)
     short = replace(whole.config, epochs=1)
     train(short, whole.dataset, directory, Quiet(), overwrite=True)

@@ -146,6 +146,17 @@ def test_an_unknown_network_is_one_line_that_names_the_known_ones() -> None:
         build_network("vgg-20", CIFAR, 10, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_registry_tells_the_number_of_parameters(name: str, built: Built) -> None:
+    assert NETWORKS[name].parameters == trainable(built(name))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_registry_tells_where_a_network_comes_from(name: str) -> None:
+    assert NETWORKS[name].title
+    assert NETWORKS[name].paper
+
+
 # DenseNet-L-12
 
 

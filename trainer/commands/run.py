@@ -84,17 +84,77 @@ def common_options() -> list[click.Option]:
             help="Weights, order and dropout; the same seed gives the same run.",
         ),
         click.Option(
+            ["--variant"],
+            type=click.Choice(["paper", "official"]),
+            default="paper",
+            show_default=True,
+            help="Whose defaults: the papers', or those of the authors' code (independent mini-batches, four SELFIE "
+            "runs, Co-teaching's other ramp).",
+        ),
+        click.Option(
+            ["--sampling"],
+            type=click.Choice(["permutation", "independent"]),
+            help="Mini-batches: every sample once an epoch, or each batch drawn from all samples.  [default: "
+            "permutation; independent with --variant official]",
+        ),
+        click.Option(
+            ["--validation-fraction"],
+            type=float,
+            default=0.0,
+            show_default=True,
+            metavar="F",
+            help="Share of the training samples to hold out, with the labels they have, in [0, 1); an epoch is "
+            "selected on them.",
+        ),
+        click.Option(
             ["--engine"],
-            type=click.Choice(["tensorflow"]),
+            type=click.Choice(["tensorflow", "jax"]),
             default="tensorflow",
             show_default=True,
+            envvar="KERAS_BACKEND",
+            show_envvar=True,
             help="What trains the networks.",
+        ),
+        click.Option(
+            ["--device"],
+            default="auto",
+            show_default=True,
+            metavar="auto|cpu|gpu|gpu:N",
+            help="Where to train; auto takes a GPU when there is one, gpu:N the GPU of number N, from 0.",
+        ),
+        click.Option(
+            ["--precision"],
+            type=click.Choice(["float32", "bfloat16"]),
+            default="float32",
+            show_default=True,
+            help="What the network computes in; weights, logits and losses are float32.",
+        ),
+        click.Option(
+            ["--device-memory"],
+            type=click.IntRange(min=1),
+            metavar="MIB",
+            help="Images may take this much of the device, in MiB; a larger set is read from its files while it "
+            "trains.  [default: no limit]",
         ),
         click.Option(
             ["--run-dir"],
             type=click.Path(path_type=Path),
             help="Directory for the results.  [default: runs/DATASET/METHOD-NETWORK-seedSEED]",
         ),
+        click.Option(
+            ["--checkpoint-every"],
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            metavar="E",
+            help="Epochs from one checkpoint to the next; Ctrl-C and SIGTERM save one too.",
+        ),
+        click.Option(
+            ["--resume"],
+            is_flag=True,
+            help="Go on from the checkpoint of an unfinished run, with its settings; start where there is none.",
+        ),
+        click.Option(["--force"], is_flag=True, help="Resume although code, packages or device are others."),
         click.Option(["--overwrite"], is_flag=True, help="Replace a run that stands there."),
         click.Option(
             ["--report-every"],
@@ -104,6 +164,14 @@ def common_options() -> list[click.Option]:
             metavar="E",
             help="Print a line every E epochs, and after a run's last.",
         ),
+        click.Option(
+            ["--log-format"],
+            type=click.Choice(["text", "json"]),
+            default="text",
+            show_default=True,
+            help="Lines for people, or a JSON object a line for programs.",
+        ),
+        click.Option(["--tensorboard"], is_flag=True, help="Write TensorBoard event files into the run directory."),
         click.Option(["--quiet"], is_flag=True, help="Print nothing but the result."),
     ]
 
@@ -129,7 +197,7 @@ def _method_command(method: type[Method]) -> click.Command:
     return click.Command(
         method.name,
         params=[*common_options(), *(_method_option(option) for option in method.options)],
-        callback=lambda **given: _run(method, given),
+        callback=click.pass_context(lambda context, **given: _run(method, context, given)),
         help=title,
         short_help=title,
         epilog=f"Example: trainer run {method.name} --preset quick",
@@ -157,41 +225,99 @@ run = _Methods(
 )
 
 
-def _run(method: type[Method], given: dict[str, Any]) -> None:
-    from datatools.dataset import find_dataset, open_dataset
-    from trainer.config import resolve
-    from trainer.console import Console, Quiet
-    from trainer.loop import train
+SETTINGS = (
+    "preset",
+    "network",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "noise_rate",
+    "seed",
+    "variant",
+    "sampling",
+    "validation_fraction",
+    "engine",
+    "device",
+    "precision",
+    "device_memory",
+)
+"""The common options that are settings of `trainer.config.resolve`, by their names there."""
 
-    dataset = (
-        open_dataset(given["data"])
-        if given["data"] is not None
-        else find_dataset(given["root"], "noisy", "make one with `datatools corrupt`, or name one with --data")
-    )
-    config = resolve(
-        method.name,
+
+def _run(method: type[Method], context: click.Context, given: dict[str, Any]) -> None:
+    from datatools.dataset import open_dataset
+    from trainer.loop import train
+    from trainer.run_log import CONFIG_FILE
+
+    own = {option.name: given[option.name] for option in method.options if given[option.name] is not None}
+    directory = given["run_dir"]
+    if given["resume"] and directory is not None and (directory / CONFIG_FILE).is_file():
+        config, path = _resumed(method, directory, context, given, own)
+        dataset = open_dataset(given["data"] or path)
+    else:
+        dataset = _dataset(given)
+        config = _resolve(method, dataset, given, own)
+        directory = directory or (
+            Path("runs") / dataset.metadata.name / f"{config.method}-{config.network}-seed{config.seed}"
+        )
+        if given["resume"] and (directory / CONFIG_FILE).is_file():
+            config, _ = _resumed(method, directory, context, given, own)
+    train(
+        config,
         dataset,
-        **{
-            key: given[key]
-            for key in (
-                "preset",
-                "network",
-                "epochs",
-                "batch_size",
-                "learning_rate",
-                "noise_rate",
-                "seed",
-                "engine",
-            )
-        },
-        method_options={o.name: given[o.name] for o in method.options if given[o.name] is not None},
+        directory,
+        _reporter(directory, given),
+        **{key: given[key] for key in ("overwrite", "resume", "force", "checkpoint_every")},
     )
-    directory = given["run_dir"] or (
-        Path("runs") / dataset.metadata.name / f"{config.method}-{config.network}-seed{config.seed}"
-    )
-    reporter = Quiet() if given["quiet"] else Console(given["report_every"])
-    result = train(config, dataset, directory, reporter, given["overwrite"])
-    click.echo(
-        f"{directory}: test error best {result['best_test_error']:.2%}, last {result['last_test_error']:.2%}, mean of "
-        f"the last 10 epochs {result['mean_last10_test_error']:.2%}"
-    )
+
+
+def _dataset(given: dict[str, Any]) -> Any:
+    from datatools.dataset import find_dataset, open_dataset
+
+    if given["data"] is not None:
+        return open_dataset(given["data"])
+    return find_dataset(given["root"], "noisy", "make one with `datatools corrupt`, or name one with --data")
+
+
+def _resolve(method: type[Method], dataset: Any, given: dict[str, Any], own: dict[str, Any]) -> Any:
+    from trainer.config import resolve
+
+    return resolve(method.name, dataset, **{key: given[key] for key in SETTINGS}, method_options=own)
+
+
+def _resumed(
+    method: type[Method], directory: Path, context: click.Context, given: dict[str, Any], own: dict[str, Any]
+) -> tuple[Any, Path]:
+    """The settings of the run in `directory`, with what was given on the command line put over them, and its dataset.
+
+    What is given and differs, `train` refuses with its name; what is not given is the run's.
+    """
+    from dataclasses import replace
+
+    from click.core import ParameterSource
+
+    from trainer.run_log import read_config
+
+    stored, path = read_config(directory)
+    named = {
+        key: given[key]
+        for key in SETTINGS
+        if context.get_parameter_source(key) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    }
+    own_settings = {**stored.method_settings, **own} if method.name == stored.method else own
+    return replace(stored, **{"method": method.name, **named, "method_settings": own_settings}), path
+
+
+def _reporter(directory: Path, given: dict[str, Any]) -> Any:
+    import sys
+
+    from trainer.console import Console
+    from trainer.event_files import EventFiles
+    from trainer.json_lines import JsonLines
+    from trainer.reporting import Quiet, Several
+
+    if given["log_format"] == "json":
+        shown: Any = JsonLines(sys.stdout)
+    else:
+        shown = Quiet() if given["quiet"] else Console(given["report_every"])
+    return Several([shown, EventFiles(directory)]) if given["tensorboard"] else shown

@@ -29,6 +29,8 @@ class Engine(Protocol):
 
     device: str
     on_cpu: bool
+    streams: bool
+    """Whether images come from the host step by step, for want of room on the device."""
     memory: dict[str, np.ndarray]
     """Per-sample memory by name, (N, …); reading copies it from the device, assigning to it copies it there."""
 
@@ -37,14 +39,26 @@ class Engine(Protocol):
     def reset(self, run: int) -> None:
         """Fresh weights, a function of (seed, run), and a fresh optimizer."""
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All that training changes beside the memory, by name; copied from the device."""
+
+    def load_state(self, values: dict[str, np.ndarray]) -> None:
+        """Take up what `state` gave, also one of another process."""
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """What the networks need to classify, by name."""
+
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         """Set the learning rate, and seed what is random inside a step by (seed, run, epoch)."""
 
-    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, float]:
-        """Train on (steps, B) int32 sample indices, one mini-batch a row; sums over all of them."""
+    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
+        """Train on (steps, B) int32 sample indices, one mini-batch a row; (steps,) float32 sums of each.
 
-    def evaluate(self) -> dict[str, float]:
-        """Sums over the test split: samples, loss, errors."""
+        The host waits for the device only at the end. However an epoch is cut into calls, the results are the same.
+        """
+
+    def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
+        """For each network, over the test or validation split: "loss", a sum, and "confusion", (K, K) int64."""
 
     def parameters(self) -> int:
         """Number of trainable numbers of one network."""

@@ -58,50 +58,66 @@ def run_method(
     logits = tuple(ops.cast(own, "float32") for own in logits)
     own_rows = {key: rows[key] for key in rows if key not in (LAST_LOSS, LAST_PREDICTION)}
     step = method.step(labels, logits, own_rows, knobs)
-    prediction = ops.cast(ops.argmax(logits[0], axis=-1), "int32")
+    predictions = tuple(ops.cast(ops.argmax(own, axis=-1), "int32") for own in logits)
     rows = {
         **step.rows,
         LAST_LOSS: cross_entropy(labels, ops.log_softmax(logits[0])),
-        LAST_PREDICTION: prediction,
+        LAST_PREDICTION: predictions[0],
     }
-    return step.losses, rows, _sums(step, labels, clean_labels, prediction)
+    return step.losses, rows, _sums(step, labels, clean_labels, predictions)
 
 
-def _sums(step: Step, labels: Tensor, clean_labels: Tensor | None, prediction: Tensor) -> dict[str, Tensor]:
+def _sums(
+    step: Step, labels: Tensor, clean_labels: Tensor | None, predictions: tuple[Tensor, ...]
+) -> dict[str, Tensor]:
     count = ops.cast(ops.shape(labels)[0], "float32")
-    sums = {
-        "samples": count,
-        "loss": step.losses[0] * count,
-        "errors": _count(ops.not_equal(prediction, labels)),
-    }
+    sums = {"samples": count}
     if step.refurbishable is not None:
         sums["refurbishable"] = _count(step.refurbishable)
     if step.refurbished_labels is not None:
         sums["refurbished"] = _count(step.refurbished_labels >= 0)
-    if clean_labels is None:
-        return sums
-    truly_clean = ops.equal(labels, clean_labels)
-    sums["clean_errors"] = _count(ops.not_equal(prediction, clean_labels))
-    sums["truly_clean"] = _count(truly_clean)
-    if step.clean_set is not None:
-        sums["clean_set"] = _count(step.clean_set)
-        sums["clean_set_right"] = _count(ops.logical_and(step.clean_set, truly_clean))
-    if step.refurbished_labels is not None:
-        sums["refurbished_right"] = _count(ops.equal(step.refurbished_labels, clean_labels))
+        if clean_labels is not None:
+            sums["refurbished_right"] = _count(ops.equal(step.refurbished_labels, clean_labels))
+    for number, (loss, prediction) in enumerate(zip(step.losses, predictions, strict=True)):
+        own = suffix(number)
+        sums[f"loss{own}"] = loss * count
+        sums[f"errors{own}"] = _count(ops.not_equal(prediction, labels))
+        if clean_labels is not None:
+            sums[f"clean_errors{own}"] = _count(ops.not_equal(prediction, clean_labels))
+    if clean_labels is not None:
+        truly_clean = ops.equal(labels, clean_labels)
+        sums["truly_clean"] = _count(truly_clean)
+        for number, chosen in enumerate(step.clean_sets):
+            sums[f"clean_set{suffix(number)}"] = _count(chosen)
+            sums[f"clean_set_right{suffix(number)}"] = _count(ops.logical_and(chosen, truly_clean))
     return sums
+
+
+def suffix(network: int) -> str:
+    """What marks a network's figures: nothing for the first, which is the headline, "_2" for the second."""
+    return f"_{network + 1}" if network else ""
 
 
 def _count(mask: Tensor) -> Tensor:
     return ops.sum(ops.cast(mask, "float32"))
 
 
-def test_sums(labels: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    """Sums over a batch of test images: samples, loss, errors. labels: (B,) int32; logits: (B, K)."""
+def evaluation_sums(labels: Tensor, logits: Tensor, num_classes: int) -> dict[str, Tensor]:
+    """Sums over a batch of held-out images.
+
+    Args:
+        labels: (B,) int32. logits: (B, K).
+
+    Returns:
+        "loss": scalar, the summed cross-entropy; "confusion": (K, K) float32, how many images of the class in the
+        row were taken for the class in the column.
+    """
     logits = ops.cast(logits, "float32")
+    truth = ops.one_hot(labels, num_classes, dtype="float32")
+    prediction = ops.one_hot(ops.argmax(logits, axis=-1), num_classes, dtype="float32")
     return {
-        "samples": ops.cast(ops.shape(labels)[0], "float32"),
         "loss": ops.sum(cross_entropy(labels, ops.log_softmax(logits))),
-        "errors": _count(ops.not_equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels)),
+        "confusion": ops.matmul(ops.transpose(truth), prediction),
     }
 
 

@@ -1,0 +1,171 @@
+"""checkpoint.h5: everything that an exact resume needs, and what a resume may not differ in.
+
+A checkpoint stands between two mini-batches. It holds what training changes (weights, statistics, seeds, velocities,
+the per-sample memory), the place, the rows of metrics.csv so far, the per-step sums of an epoch under way, and the
+settings, dataset, code and packages of the run. It is replaced atomically: a kill leaves the last one or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from trainer.errors import TrainerError
+
+CHECKPOINT_FILE = "checkpoint.h5"
+FORMAT_VERSION = 1
+GROUPS = ("state", "memory", "sums", "kept")
+HARMLESS_SETTINGS = ("device", "device_memory", "noise_rate_from")
+"""Settings that may change from one part of a run to the next: they change no result by intent."""
+
+
+class Place(NamedTuple):
+    """How far a run is: run and epoch under way, and how many of the epoch's steps are done; all from 0."""
+
+    run: int = 0
+    epoch: int = 0
+    step: int = 0
+
+
+@dataclass
+class Checkpoint:
+    """What is in checkpoint.h5.
+
+    Attributes:
+        identity: what the run is: "settings", "dataset", "code", "packages", "device" (see `differences`).
+        noise_rate: τ of the run under way, which restarts lower. rows: of metrics.csv so far.
+        seconds: training time of the epoch under way, up to now.
+        state, memory: of the engine. sums: (steps done,) float32 each, of the epoch under way.
+        kept: confusion matrices and weights of the final run's best and selected epochs.
+    """
+
+    identity: dict[str, Any]
+    place: Place
+    noise_rate: float
+    rows: list[dict[str, Any]]
+    seconds: float = 0.0
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
+    sums: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically."""
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["format_version"] = FORMAT_VERSION
+        head = {
+            "identity": checkpoint.identity,
+            "place": checkpoint.place,
+            "noise_rate": checkpoint.noise_rate,
+            "seconds": checkpoint.seconds,
+            "rows": checkpoint.rows,
+        }
+        # a data set, since attributes end at 64 KiB
+        file.create_dataset("head", data=np.frombuffer(json.dumps(head).encode(), np.uint8))
+        for group in GROUPS:
+            for name, values in getattr(checkpoint, group).items():
+                file.create_dataset(f"{group}/{name}", data=values)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint back.
+
+    Raises:
+        TrainerError: not one, or damaged.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            version = int(file.attrs["format_version"])
+            if version != FORMAT_VERSION:
+                raise ValueError(f"format_version {version} is not {FORMAT_VERSION}, the one this version reads")
+            head = json.loads(bytes(file["head"][()]))
+            groups = {group: _arrays(file, group) for group in GROUPS}
+        return Checkpoint(
+            identity=dict(head["identity"]),
+            place=Place(*(int(part) for part in head["place"])),
+            noise_rate=float(head["noise_rate"]),
+            rows=list(head["rows"]),
+            seconds=float(head["seconds"]),
+            **groups,
+        )
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
+
+
+def _arrays(file: h5py.File, group: str) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    if group in file:
+        file[group].visititems(visit)
+    return found
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file is built before it takes the place `path`."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a file beside `path` that takes its place when the block ends well, and is gone when it does not."""
+    partial = partial_path(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def code_sha256() -> str:
+    """SHA-256 of this package's source files, names and contents: the code version a run was made by."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """In what two identities differ: what forbids a resume, and what --force allows.
+
+    Settings and dataset change what a run is. Code, packages and device are meant to change nothing but rounding, which
+    only who resumes can judge.
+    """
+    firm = [
+        f"--{name.replace('_', '-')} {_shown(now['settings'].get(name))} (the run has {_shown(old)})"
+        for name, old in before["settings"].items()
+        if name not in HARMLESS_SETTINGS and now["settings"].get(name) != old
+    ]
+    if before["dataset"] != now["dataset"]:
+        firm.append(f"dataset with dataset.json {now['dataset'][:12]}… (the run has {before['dataset'][:12]}…)")
+    soft = [
+        f"{name} {now['packages'].get(name)} (the run has {old})"
+        for name, old in before["packages"].items()
+        if now["packages"].get(name) != old
+    ]
+    if before["device"] != now["device"]:
+        soft.append(f"device {now['device']} (the run has {before['device']})")
+    if before["code"] != now["code"]:
+        soft.append(f"trainer's code {now['code'][:12]}… (the run has {before['code'][:12]}…)")
+    return firm, soft
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', '-')} {own}" for key, own in value.items()) or "nothing"
+    return str(value)

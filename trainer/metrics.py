@@ -1,0 +1,140 @@
+"""From an epoch's sums to the columns of metrics.csv, and from its rows to result.json.
+
+Clean labels count here alone; no method sees them. "best" is chosen on the test set and named so; "selected" is chosen
+on held-out training samples with the labels they have, and never mixed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.data import TrainingData
+from trainer.engine.step import suffix
+from trainer.methods.base import Method
+
+LAST_EPOCHS = 10
+"""Over how many epochs `mean_last10_test_error` is taken."""
+
+
+def totals(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """(steps,) sums of slices of an epoch, joined in order."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
+
+
+def training_metrics(steps: dict[str, np.ndarray], num_networks: int) -> dict[str, Any]:
+    """The columns that an epoch's training fills.
+
+    Args:
+        steps: `step.run_method`'s sums, (steps,) float32 each; added in float64, so that the result does not hang on
+            how the epoch was cut into calls.
+    """
+    sums = {key: float(np.sum(values, dtype=np.float64)) for key, values in steps.items()}
+    found: dict[str, Any] = {}
+    for number in range(num_networks):
+        own = suffix(number)
+        found[f"train_loss{own}"] = _share(sums, f"loss{own}", "samples")
+        found[f"train_error{own}"] = _share(sums, f"errors{own}", "samples")
+        found[f"clean_train_error{own}"] = _share(sums, f"clean_errors{own}", "samples")
+        found[f"label_precision{own}"] = _share(sums, f"clean_set_right{own}", f"clean_set{own}")
+        chose = bool(sums.get(f"clean_set{own}"))
+        found[f"label_recall{own}"] = _share(sums, f"clean_set_right{own}", "truly_clean") if chose else None
+    found |= {key: int(sums[key]) for key in ("refurbishable", "refurbished") if key in sums}
+    found["refurbishment_accuracy"] = _share(sums, "refurbished_right", "refurbished")
+    return found
+
+
+def _share(sums: dict[str, float], part: str, whole: str) -> float | None:
+    """sums[part] / sums[whole]; None where there is nothing to divide."""
+    return sums[part] / sums[whole] if part in sums and sums.get(whole) else None
+
+
+def evaluation_metrics(split: str, totals: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The columns that an evaluation fills: loss and error of each network, and the first one's balanced error.
+
+    Args:
+        totals: for each network "loss", a sum, and "confusion", (K, K).
+    """
+    found: dict[str, Any] = {}
+    for number, own in enumerate(totals):
+        confusion = own["confusion"]
+        count = int(confusion.sum())
+        found[f"{split}_loss{suffix(number)}"] = own["loss"] / count
+        found[f"{split}_error{suffix(number)}"] = (count - int(np.trace(confusion))) / count
+    found[f"{split}_balanced_error"] = float(np.nanmean(class_errors(totals[0]["confusion"])))
+    return found
+
+
+def class_errors(confusion: np.ndarray) -> np.ndarray:
+    """(K,) share of each class's images that were taken for another; not-a-number for a class without images."""
+    counts = confusion.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((counts - np.diag(confusion)) / counts)
+
+
+def columns(method: Method, data: TrainingData) -> list[str]:
+    """The columns of metrics.csv: those that this method and this dataset can fill."""
+    found = ["run", "epoch", "learning_rate"]
+    selects = "clean_set" in method.logs
+    refurbishes = "refurbished" in method.logs
+    known = data.clean_labels is not None
+    for number in range(method.num_networks):
+        names = ["train_loss", "train_error", "test_loss", "test_error"]
+        names += ["test_balanced_error"] * (not number)
+        names += ["clean_train_error"] * known
+        names += ["label_precision", "label_recall"] * (known and selects)
+        found += [f"{name}{suffix(number)}" for name in names]
+    found += ["validation_loss", "validation_error", "validation_balanced_error"] * ("validation" in data.held_out)
+    found += ["refurbishable", "refurbished"] * refurbishes
+    found += ["refurbishment_accuracy"] * (known and refurbishes)
+    return [*found, "seconds", "images_per_second"]
+
+
+def result(
+    method: str, rows: Sequence[dict[str, Any]], num_networks: int, kept: dict[str, np.ndarray], wall_seconds: float
+) -> dict[str, Any]:
+    """result.json: the headline figures are the final run's, of the first network; the best also over all runs.
+
+    Args:
+        kept: (K, K) confusion matrices of the final run by name: "confusion/last", "confusion/best", and with held-out
+            samples "confusion/selected".
+    """
+    numbers = sorted({row["run"] for row in rows})
+    runs = [[row for row in rows if row["run"] == number] for number in numbers]
+    each = [_summary(own) for own in runs]
+    second = {"second_network": _errors(row["test_error_2"] for row in runs[-1])} if num_networks > 1 else {}
+    matrices = {key.partition("/")[2]: kept[key] for key in sorted(kept) if key.startswith("confusion/")}
+    return {
+        "method": method,
+        **each[-1],
+        "best_test_error_all_runs": min(run["best_test_error"] for run in each),
+        **second,
+        "runs": each,
+        "per_class_test_error": {
+            name: [None if np.isnan(share) else float(share) for share in class_errors(matrix)]
+            for name, matrix in matrices.items()
+        },
+        "confusion_matrix": {name: matrix.tolist() for name, matrix in matrices.items()},
+        "wall_seconds": wall_seconds,
+    }
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A run's figures."""
+    found: dict[str, Any] = _errors(row["test_error"] for row in rows)
+    found["last_test_balanced_error"] = rows[-1]["test_balanced_error"]
+    if rows[0].get("validation_error") is not None:
+        chosen = min(rows, key=lambda row: row["validation_error"])  # the first of equal ones
+        found["selected"] = {key: chosen[key] for key in ("epoch", "validation_error", "test_error")}
+    return found
+
+
+def _errors(test_errors: Iterable[float]) -> dict[str, float]:
+    errors = list(test_errors)
+    return {
+        "best_test_error": min(errors),
+        "last_test_error": errors[-1],
+        "mean_last10_test_error": float(np.mean(errors[-LAST_EPOCHS:])),
+    }

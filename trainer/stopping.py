@@ -1,0 +1,113 @@
+"""What ends a run early: a signal, a loss that is no number, a dataset that changes under it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from datatools.dataset import DATASET_FILE, Dataset
+from datatools.records import file_sha256
+from trainer.errors import TrainerError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class RunStoppedError(TrainerError):
+    """A signal ended the run; its checkpoint is saved."""
+
+
+class Stop:
+    """Whether a signal has asked the run to end."""
+
+    def __init__(self) -> None:
+        self.signal: str | None = None
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """A signal's handler: the run ends after the steps under way. A second Ctrl-C ends it at once."""
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number).name
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Note SIGINT and SIGTERM, within the block, instead of dying of them. Only a main thread can."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.ask) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def check_finite(losses: dict[str, np.ndarray], where: str, first_step: int) -> None:
+    """Raise TrainerError at the first step whose loss is no finite number.
+
+    Args:
+        losses: (steps,) float32 by name. where: the run directory, run and epoch. first_step: its number, from 0.
+    """
+    for values in losses.values():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise TrainerError(
+                f"{where}, step {first_step + bad[0] + 1}: the training loss is {values[bad[0]]}; lower "
+                "--learning-rate (the last checkpoint is kept)"
+            )
+
+
+class DatasetWatch:
+    """Notices when a dataset is not, or is no longer, what its dataset.json says."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Check every file once.
+
+        Raises:
+            TrainerError: a batch file's SHA-256 is not the one in dataset.json.
+        """
+        self.dataset = dataset
+        self.sha256 = dataset.sha256
+        self._expected = {
+            dataset.path / file.name: file.sha256 for files in dataset.metadata.splits.values() for file in files
+        }
+        for path, sha256 in self._expected.items():
+            if file_sha256(path) != sha256:
+                raise TrainerError(
+                    f"{path}: its SHA-256 is not the one in {DATASET_FILE}; see `datatools verify`, and make the "
+                    "dataset anew"
+                )
+        self._expected[dataset.path / DATASET_FILE] = self.sha256
+        if dataset.manifest_path.is_file():
+            self._expected[dataset.manifest_path] = file_sha256(dataset.manifest_path)
+        self._seen = {path: _stamp(path) for path in self._expected}
+
+    def check(self) -> None:
+        """Raise TrainerError if a file has changed since; cheap while none was touched."""
+        for path, stamp in self._seen.items():
+            now = _stamp(path)
+            if now == stamp:
+                continue
+            if now is None or file_sha256(path) != self._expected[path]:
+                raise TrainerError(
+                    f"{path}: {'gone' if now is None else 'changed'} while the run was under way; put the dataset back "
+                    "as it was and go on with --resume"
+                )
+            self._seen[path] = now
+
+
+def _stamp(path: Path) -> Any:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
