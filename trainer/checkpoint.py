@@ -40,7 +40,7 @@ class Checkpoint:
     """What is in checkpoint.h5.
 
     Attributes:
-        identity: what the run is: "settings", "dataset", "code", "packages", "device" (see `differences`).
+        identity: what the run is: "settings", "dataset", "manifest", "code", "packages", "device" (see `differences`).
         noise_rate: τ of the run under way, which restarts lower. rows: of metrics.csv so far.
         seconds: training time of the epoch under way, up to now.
         state, memory: of the engine. sums: (steps done,) float32 each, of the epoch under way.
@@ -146,13 +146,27 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
     Settings and dataset change what a run is. Code, packages and device are meant to change nothing but rounding, which
     only who resumes can judge.
     """
-    firm = [
-        f"--{name.replace('_', '-')} {_shown(now['settings'].get(name))} (the run has {_shown(old)})"
-        for name, old in before["settings"].items()
-        if name not in HARMLESS_SETTINGS and now["settings"].get(name) != old
-    ]
+    firm = _other_settings(before["settings"], now["settings"])
     if before["dataset"] != now["dataset"]:
         firm.append(f"dataset with dataset.json {now['dataset'][:12]}… (the run has {before['dataset'][:12]}…)")
+    elif before.get("manifest") != now.get("manifest"):
+        firm.append("the dataset's manifest.h5, its clean labels (the run has those of another file)")
+    return firm, _other_surroundings(before, now)
+
+
+def _other_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    own = "method_settings"
+    there, here = ({**settings, **settings[own]} for settings in (before, now))
+    # another method's own settings are no difference beside the method itself
+    names = [*before, *(before[own] if before["method"] == now["method"] else ())]
+    return [
+        f"--{name.replace('_', '-')} {here.get(name)} (the run has {there[name]})"
+        for name in names
+        if name != own and name not in HARMLESS_SETTINGS and here.get(name) != there[name]
+    ]
+
+
+def _other_surroundings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     soft = [
         f"{name} {now['packages'].get(name)} (the run has {old})"
         for name, old in before["packages"].items()
@@ -162,10 +176,4 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
         soft.append(f"device {now['device']} (the run has {before['device']})")
     if before["code"] != now["code"]:
         soft.append(f"trainer's code {now['code'][:12]}… (the run has {before['code'][:12]}…)")
-    return firm, soft
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', '-')} {own}" for key, own in value.items()) or "nothing"
-    return str(value)
+    return soft

@@ -24,7 +24,7 @@ from trainer.checkpoint import (
 from trainer.config import RunConfig
 from trainer.data import TrainingData, epoch_order, load
 from trainer.engine import Engine, make_engine
-from trainer.engine.step import engine_memory
+from trainer.engine.step import ENGINE_ROWS, engine_memory
 from trainer.errors import TrainerError
 from trainer.methods.base import Method
 from trainer.reporting import Reporter
@@ -35,6 +35,7 @@ from trainer.run_log import (
     RunLog,
     check_free,
     clear_directory,
+    read_finished,
     run_directory,
     versions,
     write_arrays,
@@ -42,7 +43,7 @@ from trainer.run_log import (
     write_json,
     write_samples,
 )
-from trainer.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, stop_on_signals
+from trainer.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, check_state, stop_on_signals
 
 PROBE_STEPS = 3
 CPU_SLICE_SECONDS = 1.0
@@ -77,22 +78,24 @@ def train(
             the run that is resumed, or the loss is not finite.
         RunStoppedError: SIGINT or SIGTERM came; the checkpoint is saved.
     """
-    if not resume or not directory.exists():
-        check_free(directory, overwrite)
+    check_free(directory, overwrite or resume)
     started = time.monotonic()
     watch = DatasetWatch(dataset)
     data = load(dataset, config.validation_fraction, config.seed)
-    method = config.make_method()
     with stop_on_signals() as stop, run_directory(directory):
+        check_free(directory, overwrite or resume)
+        identity = _identity(config, watch)
+        if resume and (directory / RESULT_FILE).is_file():
+            return _finished(directory, identity, reporter)
         before = _before(directory, reporter) if resume else None
-        if isinstance(before, dict):
-            return before
-        engine = make_engine(config, method, data)
-        identity = _identity(config, watch.sha256, engine.device)
         if before is not None:
-            _check_same(before, identity, directory, force, reporter)
+            _check_run(before.identity, identity, directory)
+        method = config.make_method()
+        engine = make_engine(config, method, data)
+        identity["device"] = engine.device
+        if before is not None:
+            _check_surroundings(before.identity, identity, directory, force, reporter)
         else:
-            check_free(directory, overwrite or resume)
             clear_directory(directory)
         write_config(directory, config, dataset, identity)
         step_seconds = _probe(engine, method, config, data) if engine.on_cpu else None
@@ -111,39 +114,52 @@ def train(
     return result
 
 
-def _before(directory: Path, reporter: Reporter) -> Checkpoint | dict[str, Any] | None:
-    """What a resume finds: the result of a finished run, a checkpoint, or nothing to go on from."""
-    if (directory / RESULT_FILE).is_file():
-        reporter.note(f"{directory}: finished already, nothing to resume")
-        result = dict(json.loads((directory / RESULT_FILE).read_text(encoding="utf-8")))
-        reporter.finish(directory, result)
-        return result
+def _finished(directory: Path, identity: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """The result of a run that is there and finished."""
+    result, found = read_finished(directory)
+    _check_run({**identity, **found}, identity, directory)
+    reporter.note(f"{directory}: finished already, nothing to resume")
+    reporter.finish(directory, result)
+    return result
+
+
+def _before(directory: Path, reporter: Reporter) -> Checkpoint | None:
+    """What a resume goes on from; None if there is nothing."""
     if (directory / CHECKPOINT_FILE).is_file():
         return read_checkpoint(directory / CHECKPOINT_FILE)
     reporter.note(f"{directory}: no checkpoint there, nothing to resume; starts from the beginning")
     return None
 
 
-def _identity(config: RunConfig, dataset_sha256: str, device: str) -> dict[str, Any]:
-    """What a run is, as far as a resume must not differ from it."""
+def _identity(config: RunConfig, watch: DatasetWatch) -> dict[str, Any]:
+    """What a run is, as far as a resume must not differ from it; the engine adds the device."""
     found = versions()
     frameworks = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}[config.engine]
     return {
         "settings": config.to_json(),
-        "dataset": dataset_sha256,
+        "dataset": watch.sha256,
+        "manifest": watch.manifest_sha256,
         "code": code_sha256(),
         "packages": {name: found[name] for name in ("python", "numpy", "keras", *frameworks)},
-        "device": device,
+        "device": None,
     }
 
 
-def _check_same(before: Checkpoint, identity: dict[str, Any], directory: Path, force: bool, reporter: Reporter) -> None:
-    firm, soft = differences(before.identity, identity)
+def _check_run(before: dict[str, Any], identity: dict[str, Any], directory: Path) -> None:
+    """Raise TrainerError unless settings and dataset are those of the run that is there."""
+    firm, _ = differences(before, identity)
     if firm:
         raise TrainerError(
             f"{directory}: the run there is another one, in {'; '.join(firm)}; leave these out to resume it, or choose "
             "another --run-dir"
         )
+
+
+def _check_surroundings(
+    before: dict[str, Any], identity: dict[str, Any], directory: Path, force: bool, reporter: Reporter
+) -> None:
+    """Raise TrainerError unless code, packages and device are the same, or `force` says that it is no matter."""
+    _, soft = differences(before, identity)
     if soft and not force:
         raise TrainerError(
             f"{directory}: not resumed, since the result might differ from an uninterrupted run's: {'; '.join(soft)}; "
@@ -210,12 +226,11 @@ class _Training:
             self.log.close()
 
     def _method_memory(self) -> dict[str, np.ndarray]:
-        own = engine_memory(0)
-        return {key: values for key, values in self.engine.memory.items() if key not in own}
+        return {key: values for key, values in self.engine.memory.items() if key not in ENGINE_ROWS}
 
     def _begin_run(self, run: int, memory: dict[str, np.ndarray]) -> None:
         self.engine.reset(run)
-        self.engine.memory = {**engine_memory(self.data.num_samples), **memory}
+        self.engine.memory = {**engine_memory(self.data.num_samples, self.data.num_classes), **memory}
         self.kept.clear()
         self.place = Place(run)
 
@@ -244,7 +259,7 @@ class _Training:
             knobs = self.method.knobs(epoch, indices.shape[1], self.noise_rate)
             sums = self.engine.train(indices, knobs)
             self.seconds += time.monotonic() - started
-            losses = {key: values for key, values in sums.items() if key.startswith("loss")}
+            losses = {"training loss": values for key, values in sums.items() if key.startswith("loss")}
             check_finite(losses, f"{self.directory}: run {run + 1}, epoch {epoch + 1}", self.place.step)
             self.sums.append(sums)
             self.place = Place(run, epoch, self.place.step + len(indices))
@@ -280,6 +295,8 @@ class _Training:
         }
         for split in self.data.held_out:
             totals = self.engine.evaluate(split)
+            losses = {f"{split} loss": np.array([own["loss"] for own in totals])}
+            check_finite(losses, f"{self.directory}: run {run + 1}, epoch {epoch + 1}", self.steps - 1)
             row |= metrics.evaluation_metrics(split, totals)
             if split == "test":
                 confusion = totals[0]["confusion"]
@@ -304,6 +321,9 @@ class _Training:
         return found | {f"selected/{name}": values for name, values in chosen.items()}
 
     def _save(self) -> None:
+        state, (run, epoch, step) = self.engine.state(), self.place
+        epoch, step = (epoch + 1, step) if step else (epoch, self.steps)
+        check_state(state, f"{self.directory}: run {run + 1}, epoch {epoch}, step {step}")
         write_checkpoint(
             self.directory / CHECKPOINT_FILE,
             Checkpoint(
@@ -312,7 +332,7 @@ class _Training:
                 noise_rate=self.noise_rate,
                 rows=self.rows,
                 seconds=self.seconds,
-                state=self.engine.state(),
+                state=state,
                 memory=self.engine.memory,
                 sums=metrics.totals(self.sums),
                 kept=self.kept,
@@ -320,6 +340,7 @@ class _Training:
         )
 
     def _interrupt(self, name: str) -> None:
+        self.watch.check()
         self._save()
         raise RunStoppedError(
             f"{self.directory}: stopped by {name} in run {self.place.run + 1}, epoch {self.place.epoch + 1}, after "

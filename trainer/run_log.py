@@ -24,7 +24,7 @@ from datatools.dataset import Dataset
 from trainer.checkpoint import CHECKPOINT_FILE, partial_path, replacing
 from trainer.config import RunConfig
 from trainer.data import TrainingData
-from trainer.engine.step import LAST_LOSS, LAST_PREDICTION
+from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
 from trainer.errors import TrainerError
 
 CONFIG_FILE = "config.json"
@@ -33,7 +33,7 @@ SAMPLES_FILE = "samples.h5"
 WEIGHTS_FILE = "weights.h5"
 RESULT_FILE = "result.json"
 FILES = (RESULT_FILE, CHECKPOINT_FILE, METRICS_FILE, SAMPLES_FILE, WEIGHTS_FILE, CONFIG_FILE)
-"""In the order in which they are cleared: while one is left, config.json still says what it belongs to."""
+"""config.json is the last: it says what the others belong to."""
 PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "jax", "jaxlib", "numpy", "h5py")
 
 
@@ -77,7 +77,9 @@ def check_free(directory: Path, overwrite: bool) -> None:
     """
     if directory.exists() and not directory.is_dir():
         raise TrainerError(f"{directory}: exists and is not a directory; choose another --run-dir")
-    if directory.is_dir() and any(directory.iterdir()):
+    # (what a kill left half-written, at the very start, is no user's file)
+    ours = {partial_path(directory / name) for name in FILES}
+    if directory.is_dir() and any(path not in ours for path in directory.iterdir()):
         if not (directory / CONFIG_FILE).is_file():
             raise TrainerError(
                 f"{directory}: a directory that is not a run, never overwritten; choose another --run-dir"
@@ -117,9 +119,13 @@ def run_directory(directory: Path) -> Iterator[None]:
 
 
 def clear_directory(directory: Path) -> None:
-    """Remove the files of an earlier run."""
+    """Remove the files of an earlier run, but for config.json, which `write_config` replaces.
+
+    So at no moment is this a directory that nobody knows for a run.
+    """
     for name in FILES:
-        (directory / name).unlink(missing_ok=True)
+        if name != CONFIG_FILE:
+            (directory / name).unlink(missing_ok=True)
         partial_path(directory / name).unlink(missing_ok=True)
 
 
@@ -154,6 +160,23 @@ def read_config(directory: Path) -> tuple[RunConfig, Path]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return RunConfig.from_json(values), Path(values["dataset"]["path"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
+
+
+def read_finished(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A finished run's result.json, and "settings" and "dataset" of what it is, from config.json.
+
+    Raises:
+        TrainerError: one of them cannot be read.
+    """
+    path = directory / RESULT_FILE
+    try:
+        result = dict(json.loads(path.read_text(encoding="utf-8")))
+        path = directory / CONFIG_FILE
+        values = json.loads(path.read_text(encoding="utf-8"))
+        config = RunConfig.from_json(values)
+        return result, {"settings": config.to_json(), "dataset": str(values["dataset"]["sha256"])}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
 
@@ -198,8 +221,11 @@ def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray])
         ("uncertainty", np.float32(np.nan)),
         (LAST_LOSS, np.float32(np.nan)),
         (LAST_PREDICTION, np.int32(-1)),
+        (MEAN_LOSS, np.float32(np.nan)),
+        (MEAN_PROBABILITY, np.float32(np.nan)),
+        (VISITS, np.int32(0)),
     ):
-        columns[name] = np.full(count, missing)
+        columns[name] = np.full((count, *memory[name].shape[1:]) if name in memory else count, missing)
         if name in memory:
             columns[name][data.ids] = memory[name]
     columns["uncertainty"][np.isinf(columns["uncertainty"])] = np.nan

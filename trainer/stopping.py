@@ -43,7 +43,9 @@ def stop_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.ask) for number in SIGNALS}
+    # what is ignored stays so: a shell starts its background jobs deaf to the Ctrl-C that is meant for others
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.ask) for number in heard}
     try:
         yield stop
     finally:
@@ -66,6 +68,21 @@ def check_finite(losses: dict[str, np.ndarray], where: str, first_step: int) -> 
             )
 
 
+def check_state(state: dict[str, np.ndarray], where: str) -> None:
+    """Raise TrainerError if a weight, statistic or velocity is no finite number.
+
+    The last step's loss can be finite and its update not be.
+
+    Args:
+        where: the run directory, run, epoch and step after which `state` stands.
+    """
+    for name, values in state.items():
+        if not np.isfinite(values).all():
+            raise TrainerError(
+                f"{where}: {name} holds numbers that are not finite; lower --learning-rate (the last checkpoint is kept)"
+            )
+
+
 class DatasetWatch:
     """Notices when a dataset is not, or is no longer, what its dataset.json says."""
 
@@ -73,23 +90,33 @@ class DatasetWatch:
         """Check every file once.
 
         Raises:
-            TrainerError: a batch file's SHA-256 is not the one in dataset.json.
+            TrainerError: a batch file's SHA-256 is not the one in dataset.json, or it cannot be read.
         """
         self.dataset = dataset
         self.sha256 = dataset.sha256
         self._expected = {
             dataset.path / file.name: file.sha256 for files in dataset.metadata.splits.values() for file in files
         }
+        paths = [*self._expected, dataset.path / DATASET_FILE, dataset.manifest_path]
+        # before they are read: what changes meanwhile is noticed by the first `check`
+        self._seen = {path: _stamp(path) for path in paths if path.is_file()}
         for path, sha256 in self._expected.items():
-            if file_sha256(path) != sha256:
+            try:
+                found = file_sha256(path)
+            except OSError as error:
+                raise TrainerError(
+                    f"{path}: cannot be read ({error.strerror}); put it back, or make the dataset anew"
+                ) from None
+            if found != sha256:
                 raise TrainerError(
                     f"{path}: its SHA-256 is not the one in {DATASET_FILE}; see `datatools verify`, and make the "
                     "dataset anew"
                 )
         self._expected[dataset.path / DATASET_FILE] = self.sha256
-        if dataset.manifest_path.is_file():
-            self._expected[dataset.manifest_path] = file_sha256(dataset.manifest_path)
-        self._seen = {path: _stamp(path) for path in self._expected}
+        self.manifest_sha256: str | None = None
+        if dataset.manifest_path in self._seen:
+            self.manifest_sha256 = file_sha256(dataset.manifest_path)
+            self._expected[dataset.manifest_path] = self.manifest_sha256
 
     def check(self) -> None:
         """Raise TrainerError if a file has changed since; cheap while none was touched."""

@@ -76,11 +76,8 @@ def engine_of(tf: Any, data: TrainingData) -> Engines:
 
 def start(engine: Any, run: int = 0) -> Any:
     """The engine at the start of a run, with nothing remembered."""
-    from trainer.engine.step import engine_memory
-
     engine.reset(run)
-    count = engine.data.num_samples
-    engine.memory = {**engine.method.memory(count, engine.data.num_classes), **engine_memory(count)}
+    engine.memory = engine.start_memory()
     return engine
 
 
@@ -433,6 +430,27 @@ def test_an_epoch_s_sums_are_those_of_its_samples(method: str, engine_of: Engine
         assert sums["truly_clean"] == np.sum(data.train_labels == data.clean_labels) == 45
         if method == "default":
             assert sums["loss"] == pytest.approx(float(engine.memory["last_loss"].sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["default", "co-teaching"])
+def test_what_a_run_remembers_of_a_sample_is_the_mean_over_its_visits(method: str, engine_of: Engines) -> None:
+    engine = engine_of(method)
+    seen = np.array([5, 1, 7, 3], np.int32)
+    found_losses, found_probabilities = [], []
+    for _ in range(5):
+        logits = np.asarray(engine.networks[0](images(engine, seen), training=True), np.float64)
+        train_step(engine, seen)
+        found_losses.append(losses(logits, engine.data.train_labels[seen]))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found_probabilities.append(powers / powers.sum(axis=1, keepdims=True))
+    memory = engine.memory
+    assert memory["visits"][seen].tolist() == [5] * 4
+    assert memory["visits"].sum() == 20
+    np.testing.assert_allclose(memory["mean_loss"][seen], np.mean(found_losses, axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        memory["mean_probability"][seen], np.mean(found_probabilities, axis=0), rtol=1e-5, atol=1e-6
+    )
+    assert not memory["mean_probability"][0].any()
 
 
 def test_selfie_s_sums_are_those_of_its_memory(engine_of: Engines, data: TrainingData) -> None:

@@ -19,11 +19,11 @@ from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
 from tests.trainer.tiny import examples, run_config, write_dataset
 from trainer.config import RunConfig, resolve
-from trainer.reporting import Quiet
 from trainer.data import TrainingData, epoch_order
 from trainer.engine.step import engine_memory
 from trainer.loop import train
 from trainer.methods.base import Method
+from trainer.reporting import Quiet
 
 SAMPLES, CLASSES = 200, 10
 EPOCHS, RUNS, WARM_UP = 6, 2, 2
@@ -207,6 +207,9 @@ def test_samples_h5_has_a_row_a_sample_in_id_order(run: Run) -> None:
         "uncertainty": floats,
         "last_loss": floats,
         "last_prediction": integers,
+        "mean_loss": floats,
+        "mean_probability": (np.dtype(np.float32), (SAMPLES, CLASSES)),
+        "visits": integers,
     }
     manifest = read_manifest(run.dataset.manifest_path, SAMPLES, CLASSES)
     np.testing.assert_array_equal(samples["id"], np.arange(SAMPLES))
@@ -353,7 +356,9 @@ class Recorder:
     def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.labels = data.train_labels
-        self._memory = method.memory(data.num_samples, data.num_classes) | engine_memory(data.num_samples)
+        self._memory = method.memory(data.num_samples, data.num_classes) | engine_memory(
+            data.num_samples, data.num_classes
+        )
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
@@ -376,7 +381,13 @@ class Recorder:
         self._memory["last_prediction"][:] = 1
         steps, size = indices.shape
         # of each mini-batch 3 samples are wrong, 4 are chosen as clean, 3 of those rightly, and 2 have new labels
-        sums = {"errors": 3, "clean_errors": 2, "truly_clean": 5, "clean_set": 4, "clean_set_right": 3}
+        sums: dict[str, float] = {
+            "errors": 3,
+            "clean_errors": 2,
+            "truly_clean": 5,
+            "clean_set": 4,
+            "clean_set_right": 3,
+        }
         sums |= {"refurbishable": 1, "refurbished": 2, "refurbished_right": 1}
         return {
             key: np.full(steps, value, np.float32)

@@ -249,6 +249,8 @@ def _run(method: type[Method], context: click.Context, given: dict[str, Any]) ->
     from trainer.loop import train
     from trainer.run_log import CONFIG_FILE
 
+    if given["quiet"] and given["log_format"] == "json":
+        raise click.UsageError("--quiet and --log-format json do not go together")
     own = {option.name: given[option.name] for option in method.options if given[option.name] is not None}
     directory = given["run_dir"]
     if given["resume"] and directory is not None and (directory / CONFIG_FILE).is_file():

@@ -53,7 +53,7 @@ class EngineParts:
     def start_memory(self) -> dict[str, np.ndarray]:
         """The per-sample memory with which a first run starts."""
         count = self.data.num_samples
-        return {**self.method.memory(count, self.data.num_classes), **engine_memory(count)}
+        return {**self.method.memory(count, self.data.num_classes), **engine_memory(count, self.data.num_classes)}
 
     def epoch_seeds(self, networks: list[Any], run: int, epoch: int) -> list[np.ndarray]:
         """(2,) uint32 for each dropout layer of all networks: a function of (seed, run, epoch)."""
@@ -111,12 +111,14 @@ def evaluation_totals(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def named_variables(networks: list[Any], optimizers: list[Any]) -> Iterator[tuple[str, Any]]:
     """(name, variable) of all that training changes beside the memory: weights, statistics, seeds, velocities.
 
-    The names hang on the order alone: Keras numbers its layers through a whole process.
+    The names hang on the order alone: Keras numbers its layers through a whole process, and names an optimizer's
+    variables after them.
     """
     for kind, owners in (("network", networks), ("optimizer", optimizers)):
         for number, owner in enumerate(owners):
             for place, variable in enumerate(owner.variables):
-                yield f"{kind}_{number + 1}/{place:04d}-{variable.name}", variable
+                own = f"-{variable.name}" if kind == "network" else ""
+                yield f"{kind}_{number + 1}/{place:04d}{own}", variable
 
 
 def named_weights(networks: list[Any]) -> Iterator[tuple[str, Any]]:

@@ -11,13 +11,24 @@ from trainer.methods.base import Method, Step, Tensor, cross_entropy
 
 LAST_LOSS = "last_loss"
 LAST_PREDICTION = "last_prediction"
+MEAN_LOSS = "mean_loss"
+MEAN_PROBABILITY = "mean_probability"
+VISITS = "visits"
+ENGINE_ROWS = (LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS)
 
 
-def engine_memory(num_samples: int) -> dict[str, np.ndarray]:
-    """What every run remembers per sample beside the method's own memory, by the first network's forward pass."""
+def engine_memory(num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
+    """What every run remembers per sample beside the method's own memory, by the first network's forward passes.
+
+    The last loss against the given label and the last prediction, and over all `visits` since the run's start the mean
+    loss and the mean probabilities (N, K): a network memorises wrong labels late, so the means tell more of them.
+    """
     return {
         LAST_LOSS: np.full(num_samples, np.nan, np.float32),
         LAST_PREDICTION: np.full(num_samples, -1, np.int32),
+        MEAN_LOSS: np.zeros(num_samples, np.float32),
+        MEAN_PROBABILITY: np.zeros((num_samples, num_classes), np.float32),
+        VISITS: np.zeros(num_samples, np.int32),
     }
 
 
@@ -56,15 +67,27 @@ def run_method(
         losses to differentiate; rows to write back; sums over the batch as float32 scalars.
     """
     logits = tuple(ops.cast(own, "float32") for own in logits)
-    own_rows = {key: rows[key] for key in rows if key not in (LAST_LOSS, LAST_PREDICTION)}
+    own_rows = {key: rows[key] for key in rows if key not in ENGINE_ROWS}
     step = method.step(labels, logits, own_rows, knobs)
     predictions = tuple(ops.cast(ops.argmax(own, axis=-1), "int32") for own in logits)
-    rows = {
-        **step.rows,
-        LAST_LOSS: cross_entropy(labels, ops.log_softmax(logits[0])),
-        LAST_PREDICTION: predictions[0],
-    }
+    rows = {**step.rows, **_remember(rows, labels, logits[0], predictions[0])}
     return step.losses, rows, _sums(step, labels, clean_labels, predictions)
+
+
+def _remember(rows: dict[str, Tensor], labels: Tensor, logits: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+    """The engine's own rows with one visit more."""
+    log_p = ops.log_softmax(logits)
+    loss = cross_entropy(labels, log_p)
+    visits = rows[VISITS] + 1
+    share = 1.0 / ops.cast(visits, "float32")
+    mean = rows[MEAN_PROBABILITY]
+    return {
+        LAST_LOSS: loss,
+        LAST_PREDICTION: prediction,
+        MEAN_LOSS: rows[MEAN_LOSS] + (loss - rows[MEAN_LOSS]) * share,
+        MEAN_PROBABILITY: mean + (ops.exp(log_p) - mean) * share[:, None],
+        VISITS: visits,
+    }
 
 
 def _sums(

@@ -1,0 +1,310 @@
+"""JAX: one jitted step at a time on a CPU; on a GPU one `lax.scan` over many, under `jit`.
+
+(XLA on a CPU compiles convolutions inside a loop badly: a scan runs them several times slower there.)
+
+Keras' variables are templates. The values live in a dictionary of arrays that is given away (donated) to every step
+and replaced by what the step returns, so that the device updates them in place. docs/decisions/0015-jax-engine.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.errors import JaxRuntimeError
+
+from datatools.processors import usable_processors
+from trainer.config import RunConfig, gpu_number
+from trainer.data import TrainingData
+from trainer.engine import quiet_stderr
+from trainer.engine.base import (
+    EngineParts,
+    check_state,
+    evaluation_parts,
+    evaluation_totals,
+    named_variables,
+    named_weights,
+    out_of_memory,
+)
+from trainer.engine.step import dropout_seeds, evaluation_sums, run_method, standardise
+from trainer.errors import TrainerError
+from trainer.methods.base import Method, Tensor
+
+Values = dict[str, Any]
+"""jax.Array by the names of `named_variables`."""
+State = tuple[Values, Values]
+"""All that a step changes: the networks' and optimizers' values, and the per-sample memory."""
+
+
+class JaxEngine(EngineParts):
+    """Trains on a GPU or on the CPU, as `config.device` asks. The contract is `trainer.engine.Engine`."""
+
+    def __init__(self, config: RunConfig, method: Method, data: TrainingData, scan: bool | None = None) -> None:
+        """`scan`: all steps of a call in one program; None for what suits the device."""
+        super().__init__(config, method, data)
+        self._device = _choose_device(config.device)
+        self.on_cpu = self._device.platform == "cpu"
+        self.device = f"CPU, {usable_processors()} cores" if self.on_cpu else f"GPU, {self._device.device_kind}"
+        self._scan = not self.on_cpu if scan is None else scan
+        with out_of_memory(JaxRuntimeError):
+            self._networks = [self.build(0, number) for number in range(method.num_networks)]
+            self._optimizers = [self.make_optimizer(network) for network in self._networks]
+            named = list(named_variables(self._networks, self._optimizers))
+            self._names = {id(variable): name for name, variable in named}
+            values = {name: self._put(variable) for name, variable in named}
+            self._state: State = (values, self._put_all(self.start_memory()))
+            self._images = None if self.streams else self._put(data.train_images)
+            self._labels = {"given": self._put(data.train_labels)}
+            if data.clean_labels is not None:
+                self._labels["clean"] = self._put(data.clean_labels)
+            self._held_out = (
+                {} if self.streams else {split: list(self._held_out_batches(split)) for split in data.held_out}
+            )
+        pairs = zip(self._networks, self._optimizers, strict=True)
+        self._learners = [_Learner.of(network, optimizer, self._names) for network, optimizer in pairs]
+        self._sum_keys: tuple[str, ...] = ()
+        self._advance = jax.jit(self._train_steps if self._scan else self._train_one, donate_argnums=0)
+        self._test = jax.jit(self._test_batch)
+
+    def _put(self, values: Any) -> Any:
+        """On the device, and never the host's own memory, which a donation would overwrite."""
+        return jax.device_put(np.asarray(values), self._device, may_alias=False)
+
+    def _put_all(self, values: dict[str, np.ndarray]) -> Values:
+        return {key: self._put(value) for key, value in values.items()}
+
+    def _held_out_batches(self, split: str) -> Iterator[tuple[Any, Any]]:
+        images, labels = self.held_out(split)
+        for part in evaluation_parts(len(labels)):
+            yield self._put(images[part]), self._put(labels[part])
+
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        return {key: np.array(values) for key, values in self._state[1].items()}
+
+    @memory.setter
+    def memory(self, values: dict[str, np.ndarray]) -> None:
+        self._state = self._state[0], self._put_all({key: values[key] for key in self._state[1]})
+
+    def parameters(self) -> int:
+        return sum(int(np.prod(v.shape)) for v in self._networks[0].trainable_variables)
+
+    def reset(self, run: int) -> None:
+        # New values under the old names: what was compiled stays valid
+        for number, (network, optimizer) in enumerate(zip(self._networks, self._optimizers, strict=True)):
+            fresh = self.build(run, number)
+            for variable, value in zip(network.variables, fresh.variables, strict=True):
+                self._set(variable, value)
+            for variable in optimizer.variables:
+                self._set(variable, np.zeros(variable.shape))
+
+    def _set(self, variable: Any, values: Any) -> None:
+        """Give the Keras variable's place in the state other values, in the dtype that it has."""
+        name = self._names[id(variable)]
+        self._state[0][name] = self._put(np.asarray(values).astype(self._state[0][name].dtype))
+
+    def state(self) -> dict[str, np.ndarray]:
+        variables = named_variables(self._networks, self._optimizers)
+        return {name: np.array(self._state[0][name]) for name, _ in variables}
+
+    def load_state(self, values: dict[str, np.ndarray]) -> None:
+        variables = dict(named_variables(self._networks, self._optimizers))
+        check_state(set(variables), values)
+        for name, variable in variables.items():
+            self._set(variable, values[name])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        variables = named_weights(self._networks)
+        return {name: np.array(self._state[0][self._names[id(variable)]]) for name, variable in variables}
+
+    def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
+        for optimizer in self._optimizers:
+            self._set(optimizer.learning_rate, learning_rate)
+        generators = [seed for network in self._networks for seed in dropout_seeds(network)]
+        for generator, value in zip(generators, self.epoch_seeds(self._networks, run, epoch), strict=True):
+            self._set(generator.state, value)
+
+    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
+        with out_of_memory(JaxRuntimeError):
+            scalars = {key: self._put(np.float32(value)) for key, value in knobs.items()}
+            parts: list[Any] = []
+            for piece in self._pieces(np.asarray(indices, np.int32)):
+                self._state, sums = self._advance(self._state, *piece, self._labels, scalars)
+                self._add(parts, sums)
+            found = np.concatenate(jax.device_get(parts))
+        return dict(zip(self._sum_keys, found.T, strict=True))
+
+    def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
+        with out_of_memory(JaxRuntimeError):
+            batches: list[Any] = []
+            for images, labels in self._held_out.get(split) or self._held_out_batches(split):
+                self._add(batches, self._test(self._state[0], images, labels))
+            batches = jax.device_get(batches)
+        return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self._networks))]
+
+    def _add(self, results: list[Any], result: Any) -> None:
+        """Note a result that the device still works on.
+
+        Where images stream, wait for the one before: the host would else queue all images on the device, which is what
+        the budget is to prevent.
+        """
+        if self.streams and results:
+            jax.block_until_ready(results[-1])
+        results.append(result)
+
+    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Any, Any, Any]]:
+        """What goes to the device at a time: (s, B) sample rows, (s, B) places of their images, and the images.
+
+        Streamed images are looked up by place like resident ones, so that both go through the same program.
+        """
+        if not self.streams:
+            for rows in self._cut(indices):
+                on_device = self._put(rows)
+                yield on_device, on_device, self._images
+            return
+        for block, images in self.blocks(indices):
+            for rows, own in zip(self._cut(block), self._cut(images), strict=True):
+                places = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
+                yield self._put(rows), self._put(places), self._put(own.reshape(-1, *self.data.image_shape))
+
+    def _cut(self, steps: np.ndarray) -> list[np.ndarray]:
+        return [steps] if self._scan else [steps[number : number + 1] for number in range(len(steps))]
+
+    def _train_steps(
+        self, state: State, rows: Tensor, places: Tensor, images: Tensor, labels: Values, knobs: Values
+    ) -> tuple[State, Tensor]:
+        """(s, B) sample rows; the state after s steps, and (s, number of sums)."""
+
+        def step(state: State, here: tuple[Tensor, Tensor]) -> tuple[State, Tensor]:
+            return self._train_step(state, *here, images, labels, knobs)
+
+        return jax.lax.scan(step, state, (rows, places))
+
+    def _train_one(
+        self, state: State, rows: Tensor, places: Tensor, images: Tensor, labels: Values, knobs: Values
+    ) -> tuple[State, Tensor]:
+        """The same for s = 1."""
+        state, sums = self._train_step(state, rows[0], places[0], images, labels, knobs)
+        return state, sums[None]
+
+    def _train_step(
+        self, state: State, row: Tensor, places: Tensor, images: Tensor, labels: Values, knobs: Values
+    ) -> tuple[State, Tensor]:
+        """One mini-batch; its sums as one vector, in the order of `_sum_keys`.
+
+        Each network gets the gradient of its own loss through its own logits, whatever the losses share: first the
+        losses' gradients by all logits, (B, K) each and cheap, then of loss k the part by logits k back through
+        network k. So every network runs forward once and backward once, and no gradient can reach another network.
+        """
+        values, memory = state
+        inputs = standardise(_taken(images, places))
+        given, clean = _taken(labels["given"], row), labels.get("clean")
+        clean = None if clean is None else _taken(clean, row)
+        rows = {key: _taken(kept, row) for key, kept in memory.items()}
+        passes = [learner.forward(values, inputs) for learner in self._learners]
+
+        def losses_of(logits: tuple[Tensor, ...]) -> Any:
+            losses, new_rows, sums = run_method(self.method, given, clean, logits, rows, knobs)
+            return losses, (new_rows, sums)
+
+        logits = tuple(logits for logits, _, _ in passes)
+        losses, by_logits, (rows, sums) = jax.vjp(losses_of, logits, has_aux=True)
+        values = dict(values)
+        for number, (learner, (_, by_weights, fixed)) in enumerate(zip(self._learners, passes, strict=True)):
+            own = tuple(jnp.full_like(loss, float(other == number)) for other, loss in enumerate(losses))
+            (of_logits,) = by_logits(own)
+            (gradients,) = by_weights(of_logits[number])
+            values |= fixed | learner.updated(values, gradients, self.config.weight_decay)
+        memory = {
+            key: kept.at[row].set(rows[key].astype(kept.dtype), mode="promise_in_bounds")
+            for key, kept in memory.items()
+        }
+        self._sum_keys = tuple(sums)
+        return (values, memory), jnp.stack(list(sums.values()))
+
+    def _test_batch(self, values: Values, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
+        inputs = standardise(images)
+        return [
+            evaluation_sums(labels, learner.classify(values, inputs), self.data.num_classes)
+            for learner in self._learners
+        ]
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """A network and its optimizer as pure functions, and the names of their values.
+
+    Attributes:
+        trainable, fixed: names of the network's trainable variables, and of its batch-norm statistics and dropout
+            seeds. slots: of the optimizer's variables.
+    """
+
+    network: Any
+    optimizer: Any
+    trainable: tuple[str, ...]
+    fixed: tuple[str, ...]
+    slots: tuple[str, ...]
+
+    @classmethod
+    def of(cls, network: Any, optimizer: Any, names: dict[int, str]) -> _Learner:
+        """`names`: of variables by their `id`."""
+        lists = (network.trainable_variables, network.non_trainable_variables, optimizer.variables)
+        return cls(network, optimizer, *(tuple(names[id(variable)] for variable in own) for own in lists))
+
+    def forward(self, values: Values, images: Tensor) -> tuple[Tensor, Callable[[Tensor], Any], Values]:
+        """A pass in training mode: (B, K) logits; what takes their gradient back; new statistics and seeds."""
+        fixed = [values[name] for name in self.fixed]
+
+        def call(trainable: list[Tensor]) -> tuple[Tensor, Values]:
+            logits, changed = self.network.stateless_call(trainable, fixed, images, training=True)
+            return logits, dict(zip(self.fixed, changed, strict=True))
+
+        return jax.vjp(call, [values[name] for name in self.trainable], has_aux=True)
+
+    def classify(self, values: Values, images: Tensor) -> Tensor:
+        """(B, K) logits."""
+        trainable, fixed = ([values[name] for name in own] for own in (self.trainable, self.fixed))
+        return self.network.stateless_call(trainable, fixed, images, training=False)[0]
+
+    def updated(self, values: Values, gradients: list[Tensor], weight_decay: float) -> Values:
+        """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
+        trainable = [values[name] for name in self.trainable]
+        decayed = [own + weight_decay * value for own, value in zip(gradients, trainable, strict=True)]
+        slots = [values[name] for name in self.slots]
+        trainable, slots = self.optimizer.stateless_apply(slots, decayed, trainable)
+        return dict(zip((*self.trainable, *self.slots), (*trainable, *slots), strict=True))
+
+
+def _taken(values: Tensor, rows: Tensor) -> Tensor:
+    """Rows of `values`; all of them exist, so nothing guards against those that do not."""
+    return values.at[rows].get(mode="promise_in_bounds")
+
+
+def _choose_device(device: str) -> Any:
+    """The jax.Device that `device` asks for, made JAX's default.
+
+    Raises:
+        TrainerError: no such device.
+    """
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")  # a GPU is not even started: it may be full, or another's
+    gpus = [] if device == "cpu" else _devices("gpu")
+    number = gpu_number(device, len(gpus))
+    found = _devices("cpu") if number is None else gpus[number : number + 1]
+    if not found:
+        raise TrainerError(f"--device {device}: JAX finds neither a GPU nor the CPU; unset JAX_PLATFORMS")
+    jax.config.update("jax_default_device", found[0])
+    return found[0]
+
+
+def _devices(platform: str) -> list[Any]:
+    """JAX's devices of a platform, without its remarks on those it does not find."""
+    with quiet_stderr():
+        try:
+            return list(jax.devices(platform))
+        except RuntimeError:
+            return []
