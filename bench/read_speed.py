@@ -1,12 +1,15 @@
-"""Claim: reading all of CIFAR-10 through the memory map is at least 50 times as fast as the documented TF reader.
+"""Claim: reading all of CIFAR-10 through the memory map is at least 100 times as fast as the documented TF reader.
 
     DATATOOLS_REAL_DATA=… python bench/read_speed.py [--repeats 3]
 
 Both read every record of the 60,000 and sum ids, labels and all pixels, so both have touched every byte, and the sums
-must agree. The TF reader is docs/reading.md's transcription of the official one: FixedLengthRecordDataset, then
+must agree. The sums are proof and not part of the claim, so each side adds up in the quickest way it has: NumPy in
+16-bit numbers over 257 images at a time (in 64-bit ones its addition takes four fifths of the whole time), TensorFlow
+in 32-bit ones. The TF reader is docs/reading.md's transcription of the official one: FixedLengthRecordDataset, then
 decode_raw and strided slices on each record. It is timed as documented, one record at a time, and with parallel calls
 on all cores, which is the most that can be asked of it. Files are in the page cache for all (a pass before the clock
-starts).
+starts). They take turns; each figure is the best of its repeats, as another program makes a run slower and never
+faster.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -52,13 +54,13 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
                 if sums != wanted:
                     raise SystemExit(f"{name} read {sums}, the memory map {wanted}")
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    best = {name: min(values) for name, values in seconds.items()}
     report(
         "read_speed",
         {
             "records": 60_000,
-            "tf_reader_over_memmap": round(median["tf_reader"] / median["memmap"], 1),
-            "tf_reader_parallel_over_memmap": round(median["tf_reader_parallel"] / median["memmap"], 1),
+            "tf_reader_over_memmap": round(best["tf_reader"] / best["memmap"], 1),
+            "tf_reader_parallel_over_memmap": round(best["tf_reader_parallel"] / best["memmap"], 1),
             "repeats": arguments.repeats,
         },
     )
@@ -66,12 +68,15 @@ def main() -> None:
 
 def by_memmap(dataset: Dataset) -> Sums:
     """Sums of ids, labels and pixels."""
+    most = np.iinfo(np.uint16).max // np.iinfo(np.uint8).max  # so many pixels never overflow 16 bits
     ids = labels = pixels = 0
     for split in SPLITS:
         for batch in dataset.batches(split):
             ids += int(batch["id"].sum(dtype=np.int64))
             labels += int(batch["label"].sum(dtype=np.int64))
-            pixels += int(batch["pixels"].sum(dtype=np.int64))
+            images = batch["pixels"].reshape(len(batch), -1)
+            for start in range(0, len(batch), most):
+                pixels += int(images[start : start + most].sum(axis=0, dtype=np.uint16).sum(dtype=np.int64))
     return ids, labels, pixels
 
 
@@ -95,7 +100,8 @@ def by_tensorflow(dataset: Dataset, parallel: bool) -> Sums:
 
     def sums(value: Any) -> Any:
         number, label, image = reader["take_apart"](value)
-        return tf.stack([number, label, tf.reduce_sum(tf.cast(image, tf.int64))])
+        pixels = tf.reduce_sum(tf.cast(image, tf.int32))
+        return tf.stack([number, label, tf.cast(pixels, tf.int64)])
 
     files = [str(dataset.path / file.name) for split in SPLITS for file in dataset.metadata.splits[split]]
     records = tf.data.FixedLengthRecordDataset(files, reader["RECORD_BYTES"])

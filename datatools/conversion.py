@@ -167,13 +167,14 @@ class _Splits:
     def split(self, split: str, records: int, num_files: int) -> tuple[BatchFile, ...]:
         examples = _Examples(self.source, split, records, self.decoders)
         num_files = min(num_files, records)
-        files = []
         next_id = 0
         pieces = iter(examples)
         rest: _Piece | None = None
-        for number in range(num_files):
-            name = "test_batch.bin" if split == "test" else f"data_batch_{number + 1}.bin"
-            with RecordWriter(self.folder / name, self.source.image_shape) as writer:
+        writers: list[RecordWriter] = []
+        with ExitStack() as until_hashed:  # the end of a file is hashed while the next is begun
+            for number in range(num_files):
+                name = "test_batch.bin" if split == "test" else f"data_batch_{number + 1}.bin"
+                writer = until_hashed.enter_context(RecordWriter(self.folder / name, self.source.image_shape))
                 # as even as can be: sizes differ by at most one
                 while next_id < (end := examples.records * (number + 1) // num_files):
                     piece = rest or next(pieces)
@@ -182,11 +183,14 @@ class _Splits:
                     rest = piece[count:] if count < len(piece) else None
                     next_id += count
                     self.progress(self.done, self.total - len(self.problems) - len(examples.problems))
-            files.append(BatchFile(name, writer.records, writer.sha256))
+                if writers:
+                    writers[-1].wait()  # gives back its memory: there are never more than two at work
+                writers.append(writer)
+            files = tuple(BatchFile(writer.path.name, writer.records, writer.sha256) for writer in writers)
         next(pieces, None)  # lets the source look at what follows its last image: checksums, bytes too many
         self.problems += examples.problems
         self._check_classes(split, examples)
-        return tuple(files)
+        return files
 
     def _write(self, writer: RecordWriter, split: str, start: int, piece: _Piece) -> None:
         writer.write(np.arange(start, start + len(piece)), piece.labels, piece.pixels)

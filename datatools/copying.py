@@ -1,17 +1,24 @@
-"""Copies a file by the fastest call that system and file system offer, and changes records of the copy in place."""
+"""Copies files by the fastest way that system and file system offer, some records of a batch file changed on the way.
+
+A file that is copied as it is never leaves the kernel. One that changes must be hashed, so all its bytes come through
+the processor anyway: they are read once, changed, hashed and written. Where the system can share blocks between files,
+only the changes are written.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from datatools.dataset import Dataset
-from datatools.records import ImageShape, record_dtype
+from datatools.records import ImageShape, read_records, record_dtype, records_per_piece
 
 FICLONE = 0x40049409
 """ioctl(2) of Linux: let one file share another's blocks until either is written to."""
@@ -102,6 +109,81 @@ WAYS: dict[str, Callable[[int, int, int], bool]] = {
     "sendfile": _sendfile,
 }
 READ_AND_WRITE = "read and write"
+
+
+class Change(NamedTuple):
+    """One field of some records is to be something else.
+
+    Attributes:
+        field: "label" or "pixels". positions: (B,) the records' numbers. values: (B, …) what to write.
+    """
+
+    field: str
+    positions: np.ndarray
+    values: np.ndarray
+
+
+def copy_changed(
+    source: Path, target: Path, image_shape: ImageShape, changes: Callable[[slice], Iterable[Change]]
+) -> str:
+    """Copy a batch file to the new file `target` with some records changed; every other byte stays.
+
+    Args:
+        changes: called with a run of records of the file, gives what changes in them; positions count from its start.
+
+    Returns:
+        The SHA-256 of `target`.
+
+    Raises:
+        OSError: the target exists, the disk is full, …; it names the file.
+        DataToolsError: the source is no whole number of records long.
+    """
+    records, step = len(read_records(source, image_shape)), records_per_piece(image_shape)
+    memory = np.empty(min(step, records), record_dtype(image_shape))
+    digest = hashlib.sha256()
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        shared = _shares_blocks(reader.fileno(), writer.fileno(), target)
+        for start in range(0, records, step):
+            piece = memory[: min(step, records - start)]
+            data = piece.view(np.uint8).data
+            _read_exactly(reader.fileno(), data, start * piece.itemsize, source)
+            for change in changes(slice(start, start + len(piece))):
+                piece[change.field][change.positions] = change.values
+                if shared:
+                    overwrite_records(target, image_shape, change.field, change.positions + start, change.values)
+            digest.update(data)
+            if not shared:
+                _write_exactly(writer.fileno(), data, start * piece.itemsize, target)
+    return digest.hexdigest()
+
+
+def _shares_blocks(reader: int, writer: int, target: Path) -> bool:
+    """Let the target share the source's blocks; False where the system does not do that."""
+    try:
+        return WAYS["reflink"](reader, writer, os.fstat(reader).st_size)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        os.ftruncate(writer, 0)
+        return False
+
+
+def _read_exactly(descriptor: int, data: memoryview, offset: int, source: Path) -> None:
+    done = 0
+    while done < len(data):
+        count = os.preadv(descriptor, [data[done:]], offset + done)
+        if count == 0:
+            raise OSError(errno.EIO, "the file became shorter while it was read", str(source))
+        done += count
+
+
+def _write_exactly(descriptor: int, data: memoryview, offset: int, target: Path) -> None:
+    done = 0
+    while done < len(data):
+        try:
+            done += os.pwrite(descriptor, data[done:], offset + done)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def overwrite_records(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from datatools.building import check_free, dataset_directory
 from datatools.conversion import Progress, no_progress
-from datatools.copying import copy_file, images_of, overwrite_records
+from datatools.copying import Change, copy_changed, copy_file, images_of
 from datatools.dataset import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -29,7 +30,6 @@ from datatools.noise import noise_type
 from datatools.noise.contract import Drawn, NoiseRequest, NoiseType, check_options, check_rate
 from datatools.noise.sampling import check_seed
 from datatools.processors import usable_processors
-from datatools.records import file_sha256, records_per_chunk
 
 NOTABLE_GAP = 0.005
 """From this difference between realised and requested rate on, `corrupt` says so."""
@@ -108,7 +108,7 @@ def corrupt(
     drawn = spec.draw(request)
     manifest = _manifest(request, drawn, noise, spec)
     with dataset_directory(out, overwrite) as folder:
-        files = _patched_copy(request, drawn, folder, progress)
+        files = _changed_copy(request, drawn, folder, progress)
         write_manifest(folder / MANIFEST_FILE, manifest)
         write_metadata(folder, _metadata(request, drawn, manifest, spec, out.name, files))
     return Corrupted(open_dataset(out), manifest, (*drawn.notices, *_notices(request, drawn)))
@@ -130,7 +130,7 @@ def _parent_records(parent: Dataset) -> tuple[np.ndarray, np.ndarray]:
     ids, clean = (np.concatenate(column) for column in zip(*columns, strict=True))
     for _ in parent.batches("test"):  # raises where one is missing or cut short
         pass
-    if len(ids) != len(np.unique(ids)) or (len(ids) and ids.max() != len(ids) - 1):
+    if len(ids) and (ids.max() >= len(ids) or np.bincount(ids).max() > 1):  # so each of 0..N-1 is there
         raise DataToolsError(f"{parent.path}: ids are not 0..{len(ids) - 1}, each once; convert it again")
     if len(clean) and clean.max() >= parent.metadata.num_classes:
         raise DataToolsError(
@@ -186,10 +186,10 @@ def _metadata(
     )
 
 
-def _patched_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
-    """Copy every file and write what the noise changes over it; pixels are never re-encoded.
+def _changed_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
+    """Copy every file with what the noise changes in it; pixels are never re-encoded.
 
-    Several files at a time: copying and hashing leave Python to itself.
+    Several files at a time: reading, hashing and writing leave Python to itself.
     """
     parent = request.parent
     train, test = parent.metadata.splits["train"], parent.metadata.splits["test"]
@@ -197,14 +197,15 @@ def _patched_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: P
     total = starts[-1] + sum(file.records for file in test)
     done = 0
 
-    def patched(file: BatchFile, start: int) -> BatchFile:
-        path = folder / file.name
-        copy_file(parent.path / file.name, path)
-        _patch(path, request, drawn, slice(start, start + file.records))
-        return replace(file, sha256=file_sha256(path))
+    def changed(file: BatchFile, start: int) -> BatchFile:
+        def changes(records: slice) -> Iterator[Change]:
+            return _changes(request, drawn, slice(start + records.start, start + records.stop))
+
+        digest = copy_changed(parent.path / file.name, folder / file.name, parent.metadata.image_shape, changes)
+        return replace(file, sha256=digest)
 
     with ThreadPoolExecutor(usable_processors()) as pool:
-        batches = [pool.submit(patched, file, start) for file, start in zip(train, starts[:-1], strict=True)]
+        batches = [pool.submit(changed, file, start) for file, start in zip(train, starts[:-1], strict=True)]
         others = [pool.submit(copy_file, parent.path / name, folder / name) for name in _other_files(parent)]
         try:
             for file, batch in zip(train, batches, strict=True):
@@ -228,17 +229,16 @@ def _other_files(parent: Dataset) -> list[str]:
     return [*test, *sorted(set(beside) - own - set(test))]
 
 
-def _patch(path: Path, request: NoiseRequest, drawn: Drawn, records: slice) -> None:
-    """Write the noisy labels, and the donor's images, over those of one batch file, the training records `records`."""
-    shape = request.parent.metadata.image_shape
-    changed = np.flatnonzero(drawn.labels[records] != request.clean[records])
-    overwrite_records(path, shape, "label", changed, drawn.labels[records][changed])
+def _changes(request: NoiseRequest, drawn: Drawn, records: slice) -> Iterator[Change]:
+    """The noisy labels, and the donor's images, that stand in the training records `records` instead of their own."""
+    labels = drawn.labels[records]
+    positions = np.flatnonzero(labels != request.clean[records])
+    yield Change("label", positions, labels[positions])
     if drawn.donor is None or drawn.replaced_by is None:
         return
-    replaced = np.flatnonzero(drawn.replaced_by[records] >= 0)
-    for start in range(0, len(replaced), records_per_chunk(shape)):
-        block = replaced[start : start + records_per_chunk(shape)]
-        overwrite_records(path, shape, "pixels", block, images_of(drawn.donor, drawn.replaced_by[records][block]))
+    replaced_by = drawn.replaced_by[records]
+    positions = np.flatnonzero(replaced_by >= 0)
+    yield Change("pixels", positions, images_of(drawn.donor, replaced_by[positions]))
 
 
 def _notices(request: NoiseRequest, drawn: Drawn) -> tuple[str, ...]:

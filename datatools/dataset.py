@@ -6,6 +6,7 @@ dataset.json is untrusted on the way in: every field is checked before anything 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -21,6 +22,7 @@ from datatools.errors import DataToolsError, listed
 from datatools.records import ImageShape, read_records
 
 FORMAT_VERSION = 1
+PACKAGE = "selfie-noisy-labels"
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.h5"
 FILES_CSV = "files.csv"
@@ -132,11 +134,15 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
 
 def package_version() -> dict[str, str]:
     """Name and version of this package, as dataset.json records it."""
+    return {"package": PACKAGE, "version": _version()}
+
+
+@functools.cache
+def _version() -> str:
     try:
-        version = metadata.version("selfie-noisy-labels")
+        return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:  # run from a source tree that was never installed
-        version = "unknown"
-    return {"package": "selfie-noisy-labels", "version": version}
+        return "unknown"
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ An independent reader is one line:
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -31,6 +33,11 @@ ID_BYTES = 4
 LABEL_BYTES = 4
 CHUNK_BYTES = 8 << 20
 """How much of a batch file is held in memory at a time."""
+PIECE_BYTES = 1 << 20
+"""How much of it is written and hashed at a time: little enough that a processor's cache holds it from the step that
+makes it to those two."""
+PIECES_BEING_HASHED = 4
+"""How many pieces a `RecordWriter` holds at most, where a record is no larger than a piece."""
 
 
 class ImageShape(NamedTuple):
@@ -52,6 +59,11 @@ def record_dtype(image_shape: ImageShape) -> np.dtype:
 def records_per_chunk(image_shape: ImageShape) -> int:
     """How many records make about CHUNK_BYTES; at least one."""
     return max(1, CHUNK_BYTES // record_dtype(image_shape).itemsize)
+
+
+def records_per_piece(image_shape: ImageShape) -> int:
+    """How many records make about PIECE_BYTES; at least one."""
+    return max(1, PIECE_BYTES // record_dtype(image_shape).itemsize)
 
 
 def read_records(path: Path, image_shape: ImageShape) -> np.ndarray:
@@ -85,9 +97,10 @@ def file_sha256(path: Path) -> str:
 
 
 class RecordWriter:
-    """Writes one batch file in pieces and hashes what it writes.
+    """Writes one batch file in pieces and hashes what it writes, beside the writing, in a thread of its own.
 
-    A context manager; `records` and `sha256` describe what has been written so far.
+    A context manager; `records` and `sha256` describe what has been written so far. The thread ends with the block,
+    however that ends; what it meets is raised by the next `write`, by `sha256` or at the end of the block.
     """
 
     def __init__(self, path: Path, image_shape: ImageShape) -> None:
@@ -96,10 +109,19 @@ class RecordWriter:
         self._dtype = record_dtype(image_shape)
         self._digest = hashlib.sha256()
         self._file = path.open("xb")
+        self._hasher = ThreadPoolExecutor(1, "hash")  # one thread, so in the order of writing
+        self._hashing: deque[tuple[np.ndarray, Future[None]]] = deque()
+        self._step = records_per_piece(image_shape)
+        self._most = max(1, PIECES_BEING_HASHED * PIECE_BYTES // max(self._dtype.itemsize, PIECE_BYTES))
 
     @property
     def sha256(self) -> str:
+        self.wait()
         return self._digest.hexdigest()
+
+    def wait(self) -> None:
+        """Wait until all that was written is hashed; the memory it was in is free then."""
+        self._piece_hashed(0)
 
     def write(self, ids: np.ndarray, labels: np.ndarray, pixels: np.ndarray) -> None:
         """Append records.
@@ -107,14 +129,31 @@ class RecordWriter:
         Args:
             ids: (B,) integers, labels: (B,) integers, pixels: (B, depth, height, width) uint8.
         """
-        chunk = np.empty(len(ids), self._dtype)
-        if pixels.dtype != np.uint8 or pixels.shape != chunk["pixels"].shape:
-            raise ValueError(f"pixels are {pixels.dtype}{pixels.shape}, the record wants uint8{chunk['pixels'].shape}")
-        chunk["id"], chunk["label"], chunk["pixels"] = ids, labels, pixels
-        data = chunk.view(np.uint8).data
+        wanted = (len(ids), *self._dtype["pixels"].shape)
+        if pixels.dtype != np.uint8 or pixels.shape != wanted:
+            raise ValueError(f"pixels are {pixels.dtype}{pixels.shape}, the record wants uint8{wanted}")
+        for start in range(0, len(ids), self._step):
+            part = slice(start, start + self._step)
+            self._append(ids[part], labels[part], pixels[part])
+
+    def _append(self, ids: np.ndarray, labels: np.ndarray, pixels: np.ndarray) -> None:
+        memory = self._piece_hashed(self._most - 1)
+        if memory is None or len(memory) < len(ids):
+            memory = np.empty(len(ids), self._dtype)
+        piece = memory[: len(ids)]
+        piece["id"], piece["label"], piece["pixels"] = ids, labels, pixels
+        data = piece.view(np.uint8).data
+        self._hashing.append((memory, self._hasher.submit(self._digest.update, data)))
         self._file.write(data)
-        self._digest.update(data)
-        self.records += len(chunk)
+        self.records += len(piece)
+
+    def _piece_hashed(self, most: int) -> np.ndarray | None:
+        """Wait until at most `most` pieces are being hashed; the memory of the last one waited for, if any was."""
+        memory = None
+        while len(self._hashing) > most:
+            memory, future = self._hashing.popleft()
+            future.result()
+        return memory
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -122,4 +161,9 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._hasher.shutdown(cancel_futures=error is not None)
+            if error is None:
+                self.wait()
+        finally:
+            self._file.close()

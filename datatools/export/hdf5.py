@@ -32,16 +32,32 @@ def write_hdf5(reader: Reader, out: Path) -> tuple[str, ...]:
     with out.open("r+b", buffering=0) as raw:
         sink = _Sink(raw)
         try:
-            # 1.8 is the first file format whose attributes may be longer than 64 KiB: class names can be
-            with h5py.File(sink, "w", libver=("v108", "v108")) as file:
+            with h5py.File(_new_file(sink)) as file:
                 _attributes(file, reader)
                 for split in SPLITS:
-                    _split(file.create_group(split), reader, split, sink)
+                    _split(_new_group(file, split), reader, split, sink)
         except Exception:
             sink.check()  # what the system said comes first: the library only met the consequences
             raise
         sink.check()
     return ()
+
+
+def _new_file(sink: _Sink) -> h5py.h5f.FileID:
+    """An empty HDF5 file that does not tell when it was made: the same dataset gives the same bytes."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
+    # 1.8 is the first file format whose attributes may be longer than 64 KiB: class names can be
+    access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)
+    return h5py.h5f.create(b"export", h5py.h5f.ACC_TRUNC, creation, access)
+
+
+def _new_group(file: h5py.File, name: str) -> h5py.Group:
+    creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    creation.set_obj_track_times(False)
+    return h5py.Group(h5py.h5g.create(file.id, name.encode(), gcpl=creation))
 
 
 def _attributes(file: h5py.File, reader: Reader) -> None:
@@ -64,10 +80,17 @@ def _split(group: h5py.Group, reader: Reader, split: str, sink: _Sink) -> None:
     image_chunk = max(1, min(records, CHUNK_BYTES // (depth * height * width)))
     # always chunked, also where a split is empty: the form must not depend on the content
     images = group.create_dataset(
-        "images", (records, height, width, depth), np.uint8, chunks=(image_chunk, height, width, depth)
+        "images",
+        (records, height, width, depth),
+        np.uint8,
+        chunks=(image_chunk, height, width, depth),
+        track_times=False,
     )
     label_chunk = (max(1, min(records, LABEL_CHUNK)),)
-    sets = {name: group.create_dataset(name, (records,), TYPES[name], chunks=label_chunk) for name in reader.columns}
+    sets = {
+        name: group.create_dataset(name, (records,), TYPES[name], chunks=label_chunk, track_times=False)
+        for name in reader.columns
+    }
     start = 0
     for rows in reader.rows(split):
         end = start + len(rows.ids)

@@ -16,7 +16,7 @@ import numpy as np
 
 from datatools.download import Archive
 from datatools.errors import DataToolsError, listed
-from datatools.records import ImageShape, file_sha256, records_per_chunk
+from datatools.records import ImageShape, file_sha256, records_per_piece
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
 from datatools.sources.files import SourceFiles, archive_errors, locate, open_files, read_whole
 from datatools.sources.pickles import load_pickle
@@ -204,7 +204,7 @@ class _Batches:
         left = self._binary_records(name)
         with archive_errors(self.files.location), self.files.open(name) as file:
             while left:
-                count = min(left, records_per_chunk(IMAGE_SHAPE))
+                count = min(left, records_per_piece(IMAGE_SHAPE))
                 data = file.read(count * self._binary_record_bytes)
                 if len(data) < count * self._binary_record_bytes:
                     raise EOFError(f"{name} ends early")
@@ -224,6 +224,6 @@ class _Batches:
 
     def _python_chunks(self, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         labels, pixels = self._python_batch(name)
-        step = records_per_chunk(IMAGE_SHAPE)
+        step = records_per_piece(IMAGE_SHAPE)
         for start in range(0, len(labels), step):
             yield labels[start : start + step], pixels[start : start + step]

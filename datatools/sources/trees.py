@@ -21,6 +21,8 @@ from datatools.sources.files import archive_errors
 Encoded = bytes | Path
 """An image file on its way to a decoder: its content, or where another process finds it."""
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+EXTRA_BYTES = 64
+"""How much longer a member's own header may be than the directory says, and still be read at once with its content."""
 ENCRYPTED = 1
 
 
@@ -101,13 +103,18 @@ class ZipTree:
     def _stored(self, info: zipfile.ZipInfo) -> bytes:
         """An uncompressed member, as most images are: zipfile's way to it takes as long as half the decoding."""
         descriptor = self._file.fileno()
-        header = os.pread(descriptor, LOCAL_HEADER.size, info.header_offset)
-        if len(header) < LOCAL_HEADER.size:
+        # header and content in one go: the directory knows the name's length, and nearly that of the rest
+        expected = LOCAL_HEADER.size + len(info.orig_filename.encode()) + len(info.extra) + EXTRA_BYTES
+        found = os.pread(descriptor, expected + info.file_size, info.header_offset)
+        if len(found) < LOCAL_HEADER.size:
             raise EOFError("the archive ends inside it")
-        signature, *_, name_length, extra_length = LOCAL_HEADER.unpack(header)
+        signature, *_, name_length, extra_length = LOCAL_HEADER.unpack_from(found)
         if signature != b"PK\x03\x04":
             raise zipfile.BadZipFile("no file header where the directory says")
-        data = os.pread(descriptor, info.file_size, info.header_offset + LOCAL_HEADER.size + name_length + extra_length)
+        start = LOCAL_HEADER.size + name_length + extra_length
+        data = found[start : start + info.file_size]
+        if len(data) != info.file_size:
+            data = os.pread(descriptor, info.file_size, info.header_offset + start)
         if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
             raise zipfile.BadZipFile("its checksum is wrong")
         return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import random
 import shutil
@@ -18,7 +19,8 @@ import numpy as np
 import pytest
 
 from datatools import copying
-from datatools.copying import READ_AND_WRITE, WAYS, copy_file, overwrite_records
+from datatools import records as records_module
+from datatools.copying import READ_AND_WRITE, WAYS, Change, copy_changed, copy_file, overwrite_records
 from datatools.corruption import corrupt
 from datatools.dataset import Dataset, open_dataset
 from datatools.records import ImageShape
@@ -29,6 +31,7 @@ from tests.factories import clean_dataset, convert_source, made_up_source, tree
 # --- copying ---------------------------------------------------------------------------------------------------------
 
 CONTENT = random.Random(0).randbytes(300_000)
+SHAPE = ImageShape(3, 2, 2)
 
 
 @pytest.fixture
@@ -109,16 +112,105 @@ def test_a_copy_never_goes_over_another_file(tmp_path: Path, source: Path) -> No
 def test_one_field_of_some_records_changes_and_nothing_else(tmp_path: Path) -> None:
     shape = ImageShape(3, 2, 2)
     dtype = np.dtype([("id", ">u4"), ("label", ">u4"), ("pixels", "u1", (3, 2, 2))])
-    records = np.random.default_rng(0).integers(0, 256, (9, 20), np.uint8).view(dtype).reshape(9)
+    batch = np.random.default_rng(0).integers(0, 256, (9, 20), np.uint8).view(dtype).reshape(9)
     path = tmp_path / "batch"
-    path.write_bytes(records.tobytes())
+    path.write_bytes(batch.tobytes())
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
     overwrite_records(path, shape, "label", np.array([0, 8]), np.array([1, 1 << 31]))
     overwrite_records(path, shape, "pixels", np.array([8, 3]), images)
-    expected = records.copy()
+    expected = batch.copy()
     expected["label"][[0, 8]] = [1, 1 << 31]
     expected["pixels"][[8, 3]] = images
     assert path.read_bytes() == expected.tobytes()
+
+
+def changed_by(labels: dict[int, int], images: dict[int, int]) -> Callable[[slice], list[Change]]:
+    """Changes of a file: records to labels, and records to the one value of all their pixels."""
+
+    def changes(records: slice) -> list[Change]:
+        found = []
+        for field, values in (("label", labels), ("pixels", images)):
+            here = [number for number in values if records.start <= number < records.stop]
+            shape = (len(here), 3, 2, 2) if field == "pixels" else (len(here),)
+            filled = np.empty(shape, np.uint8 if field == "pixels" else np.int64)
+            for place, number in enumerate(here):
+                filled[place] = values[number]
+            found.append(Change(field, np.array(here, np.int64) - records.start, filled))
+        return found
+
+    return changes
+
+
+@pytest.mark.parametrize("chunk", [20, 60, 1 << 20], ids=["a record", "three records", "all"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_changed_copy_has_the_changes_and_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, shared: bool
+) -> None:
+    def reflink(reader: int, writer: int, size: int) -> bool:  # what a file system that shares blocks leaves behind
+        os.write(writer, os.pread(reader, size, 0))
+        return True
+
+    monkeypatch.setattr(records_module, "PIECE_BYTES", chunk)
+    monkeypatch.setitem(WAYS, "reflink", reflink if shared else refused(errno.EOPNOTSUPP))
+    written: list[int] = []
+    plain = copying._write_exactly
+
+    def noted(descriptor: int, data: memoryview, offset: int, target: Path) -> None:
+        written.append(offset)
+        plain(descriptor, data, offset, target)
+
+    monkeypatch.setattr(copying, "_write_exactly", noted)
+    content = np.random.default_rng(0).integers(0, 256, (10, 20), np.uint8)
+    (tmp_path / "source").write_bytes(content.tobytes())
+    digest = copy_changed(tmp_path / "source", tmp_path / "target", SHAPE, changed_by({0: 7, 9: 1 << 24}, {4: 3, 9: 5}))
+    expected = content.copy()
+    expected[0, 4:8], expected[9, 4:8] = [0, 0, 0, 7], [1, 0, 0, 0]
+    expected[4, 8:], expected[9, 8:] = 3, 5
+    assert (tmp_path / "target").read_bytes() == expected.tobytes()
+    assert digest == hashlib.sha256(expected.tobytes()).hexdigest()
+    assert (tmp_path / "source").read_bytes() == content.tobytes()
+    assert bool(written) != shared  # blocks that can be shared stay so
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_changed_copy_on_a_full_disk_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    (tmp_path / "source").write_bytes(bytes(40))
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="target") as caught:
+        copy_changed(tmp_path / "source", tmp_path / "target", SHAPE, changed_by({}, {}))
+    assert caught.value.errno == code
+
+
+def test_a_changed_copy_goes_on_where_the_system_moved_less_than_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.preadv, os.pwrite
+    monkeypatch.setattr(os, "preadv", lambda file, buffers, at: read(file, [buffers[0][:3]], at))
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: write(file, data[:7], at))
+    (tmp_path / "source").write_bytes(bytes(range(40)))
+    digest = copy_changed(tmp_path / "source", tmp_path / "target", SHAPE, changed_by({}, {}))
+    assert (tmp_path / "target").read_bytes() == bytes(range(40))
+    assert digest == hashlib.sha256(bytes(range(40))).hexdigest()
+
+
+def test_a_source_that_shrinks_meanwhile_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").write_bytes(bytes(40))
+    monkeypatch.setattr(os, "preadv", lambda *_: 0)
+    with pytest.raises(OSError, match=r"shorter.*source"):
+        copy_changed(tmp_path / "source", tmp_path / "target", SHAPE, changed_by({}, {}))
+
+
+def test_a_changed_copy_never_goes_over_another_file(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(bytes(40))
+    (tmp_path / "target").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        copy_changed(tmp_path / "source", tmp_path / "target", SHAPE, changed_by({}, {}))
+    assert (tmp_path / "target").read_bytes() == b"mine"
 
 
 def test_a_piece_that_fits_only_in_part_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +333,7 @@ def failing(path: Path, *more: Any) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
-@pytest.mark.parametrize("step", ["copy_file", "overwrite_records", "file_sha256", "write_manifest", "write_metadata"])
+@pytest.mark.parametrize("step", ["copy_file", "copy_changed", "write_manifest", "write_metadata"])
 def test_a_step_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     parent: Dataset = clean_dataset(tmp_path / "clean")
     before = tree(tmp_path)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from datatools import records as records_module
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape, RecordWriter, read_records, record_dtype, records_per_chunk
+from datatools.records import (
+    PIECES_BEING_HASHED,
+    ImageShape,
+    RecordWriter,
+    read_records,
+    record_dtype,
+    records_per_chunk,
+)
 from tests.datatools.reader import read_batch
 
 SHAPE = ImageShape(2, 1, 3)
@@ -84,6 +93,86 @@ def test_the_writer_hashes_what_it_wrote_in_pieces(tmp_path: Path) -> None:
             writer.write(IDS[row : row + 1], LABELS[row : row + 1], PIXELS[row : row + 1])
     assert writer.records == 2
     assert writer.sha256 == hashlib.sha256(GOLDEN).hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("chunk", [1, 14, 50, 1 << 20])
+def test_bytes_and_hash_do_not_depend_on_the_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(records_module, "PIECE_BYTES", chunk)
+    ids, labels = np.arange(41), np.arange(41) * 65_537
+    pixels = np.random.default_rng(0).integers(0, 256, (41, *SHAPE), np.uint8)
+    path = tmp_path / "chunks.bin"
+    with RecordWriter(path, SHAPE) as writer:
+        for start, end in ((0, 1), (1, 1), (1, 30), (30, 33), (33, 41)):
+            writer.write(ids[start:end], labels[start:end], pixels[start:end])
+        so_far = writer.sha256
+    expected = b"".join(n.to_bytes(4, "big") + (n * 65_537).to_bytes(4, "big") + pixels[n].tobytes() for n in range(41))
+    assert path.read_bytes() == expected
+    assert writer.sha256 == so_far == hashlib.sha256(expected).hexdigest()
+
+
+class Failing:
+    """A hash that breaks down on its second update."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+
+    def update(self, data: memoryview) -> None:
+        self.updates += 1
+        if self.updates == 2:
+            raise MemoryError("no more")
+
+
+def write_and_fail(path: Path, times: int) -> None:
+    with RecordWriter(path, SHAPE) as writer:
+        for _ in range(times):
+            writer.write(IDS, LABELS, PIXELS)
+
+
+@pytest.mark.parametrize("times", [2, 3, 40])
+def test_what_the_hashing_thread_meets_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    monkeypatch.setattr(hashlib, "sha256", Failing)
+    before = threading.active_count()
+    with pytest.raises(MemoryError, match="no more"):
+        write_and_fail(tmp_path / "failing.bin", times)
+    assert threading.active_count() == before
+
+
+def test_no_thread_is_left_after_an_error(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), RecordWriter(tmp_path / "cut.bin", SHAPE) as writer:  # noqa: PT012
+        writer.write(IDS, LABELS, PIXELS)
+        assert threading.active_count() == before + 1
+        raise KeyboardInterrupt
+    assert threading.active_count() == before
+
+
+def test_few_pieces_wait_to_be_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "PIECE_BYTES", 14)  # a record a piece
+    may_hash, seen = threading.Event(), 0
+    real = hashlib.sha256
+
+    class Slow:
+        def __init__(self) -> None:
+            self.real = real()
+
+        def update(self, data: memoryview) -> None:
+            assert may_hash.wait(10)
+            self.real.update(data)
+
+        def hexdigest(self) -> str:
+            return self.real.hexdigest()
+
+    monkeypatch.setattr(hashlib, "sha256", Slow)
+    with RecordWriter(tmp_path / "slow.bin", SHAPE) as writer:
+        for number in range(PIECES_BEING_HASHED):
+            writer.write(np.array([number]), LABELS[:1], PIXELS[:1])
+        threading.Timer(0.05, may_hash.set).start()
+        assert not may_hash.is_set()
+        writer.write(IDS[:1], LABELS[:1], PIXELS[:1])  # waits for the memory of the first
+        assert may_hash.is_set()
+        seen = writer.records
+    assert seen == PIECES_BEING_HASHED + 1
+    assert writer.sha256 == real((tmp_path / "slow.bin").read_bytes()).hexdigest()
 
 
 def test_the_writer_replaces_no_file(batch: Path) -> None:

@@ -1,0 +1,268 @@
+"""Many runs of the trainer in one folder, made in slices of time: each call goes on where the last one ended.
+
+    WORK/data/<dataset>/                      made again by the same call, to the same bytes, where it is missing
+    WORK/runs/<noisy dataset>/<method>-<…>/   run directories; they say nothing of where WORK is
+
+So WORK/runs alone has to be carried from one machine to another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from machine import real_data
+
+STARTED = time.monotonic()
+SOURCES = {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}
+"""Where the real archives are, under DATATOOLS_REAL_DATA."""
+UNFINISHED_STATUS = 3
+"""Exit status of a call whose slice was over before its work was: the same call goes on."""
+MARGIN, SPARE_SECONDS = 1.2, 5.0
+"""An epoch may take this much longer than the longest one so far."""
+
+
+@dataclass(frozen=True)
+class NoisyData:
+    """Real images with noise: the first `limit` of each split, or all."""
+
+    source: str
+    limit: int | None
+    noise: str
+    rate: float
+    seed: int
+
+    @property
+    def clean_name(self) -> str:
+        from datatools.conversion import default_name
+
+        return default_name(self.source, None, None, self.limit)
+
+    @property
+    def name(self) -> str:
+        from datatools.corruption import default_name
+
+        return default_name(self.clean_name, self.noise, self.rate, self.seed)
+
+    def make(self, work: Path) -> Any:
+        """The dataset under `work`, made where it is not there."""
+        from datatools import convert, corrupt, open_dataset
+
+        clean, noisy = work / "data" / self.clean_name, work / "data" / self.name
+        if noisy.exists():
+            return open_dataset(noisy)
+        if not clean.exists():
+            archive = real_data() / SOURCES[self.source]
+            # dataset.json holds the path as it was given, and a run is tied to dataset.json's bytes: so a path that is
+            # the same on every machine
+            with contextlib.chdir(archive.parent):
+                for notice in convert(self.source, source=Path(archive.name), out=clean, limit=self.limit).notices:
+                    print(f"note: {notice}")
+        return corrupt(open_dataset(clean), noise=self.noise, rate=self.rate, seed=self.seed, out=noisy).dataset
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: a method on a dataset.
+
+    Attributes:
+        settings: keywords of `trainer.config.resolve`; network, epochs, seed and engine among them.
+    """
+
+    method: str
+    data: NoisyData
+    settings: dict[str, Any]
+
+    def directory(self, work: Path) -> Path:
+        """The run directory; its name tells the settings that differ from the usual ones."""
+        own = self.settings
+        parts = [self.method, own["network"], f"{own['epochs']}epochs", f"seed{own['seed']}"]
+        usual = {"engine": "tensorflow", "precision": "float32", "variant": "paper"}
+        parts += [str(own[key]) for key, value in usual.items() if own.get(key, value) != value]
+        return work / "runs" / self.data.name / "-".join(parts)
+
+    def finished(self, work: Path) -> bool:
+        """Whether its result is there."""
+        return (self.directory(work) / "result.json").is_file()
+
+    def train(self, work: Path, reporter: Any, force: bool) -> None:
+        """Train, from the last checkpoint where there is one."""
+        from trainer.config import resolve
+        from trainer.loop import train
+
+        dataset = self.data.make(work)
+        directory = self.directory(work)
+        print(f"\n{directory.relative_to(work)}", flush=True)
+        config = resolve(self.method, dataset, **self.settings)
+        train(config, dataset, directory, reporter, resume=directory.exists(), force=force)
+
+
+class Slice:
+    """The time of one call, and a `Reporter` that ends a run when it is over.
+
+    On a CPU a run hears a signal about every second. On a GPU an epoch goes to the engine whole: there a run ends after
+    an epoch, its checkpoint just saved, when the next one might not fit.
+    """
+
+    def __init__(self, minutes: float | None, shown: Any, started: float = STARTED) -> None:
+        """`minutes`: from `started` on; None for no end. shown: the Reporter that people see."""
+        self.ends = float("inf") if minutes is None else started + 60 * minutes
+        self.shown = shown
+        self.over = False
+        """Whether it has ended a run."""
+        self._on_cpu = True
+        self._begun = self._last = time.monotonic()
+        self._epochs: list[float] = []
+        self._longest_start = 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.ends - time.monotonic()
+
+    def has_room(self) -> bool:
+        """Whether another run can get to where it is able to stop; the first one of a call always begins."""
+        room = not self._longest_start or self.left > 2 * self._longest_start
+        self._begun = time.monotonic()
+        return room
+
+    def start(self, facts: dict[str, Any]) -> None:
+        self.shown.start(facts)
+        self._on_cpu, self._epochs, self._last = facts["on_cpu"], [], time.monotonic()
+        if self._on_cpu:
+            self._started_up()
+
+    def steps(self, done: int, total: int) -> None:
+        self.shown.steps(done, total)
+        if self.left <= 0:
+            self.over = True
+            signal.raise_signal(signal.SIGTERM)
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        self.shown.epoch(row, seconds_left)
+        now = time.monotonic()
+        self._epochs.append(now - self._last)
+        self._last = now
+        if self._on_cpu:
+            return
+        if len(self._epochs) == 1:
+            self._started_up()
+        longest = max(self._epochs[1:] or self._epochs)  # the first one compiles
+        if seconds_left and self.left < MARGIN * longest + SPARE_SECONDS:
+            from trainer.stopping import RunStoppedError
+
+            self.over = True
+            raise RunStoppedError("the slice is over; the checkpoint of this epoch is saved")
+
+    def note(self, text: str) -> None:
+        self.shown.note(text)
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None:
+        self.shown.finish(directory, result)
+
+    def _started_up(self) -> None:
+        self._longest_start = max(self._longest_start, time.monotonic() - self._begun)
+
+
+def train_all(plans: Sequence[Plan], work: Path, own: Slice, force: bool, write: Callable[[], None]) -> bool:
+    """Make the runs that are not finished, in order, and write the figures after each.
+
+    Returns:
+        Whether all are finished; False when the slice is over.
+
+    Raises:
+        TrainerError, DataToolsError: a run cannot go on, or a signal from elsewhere stopped it (its figures so far are
+        written).
+    """
+    from trainer.stopping import RunStoppedError
+
+    for plan in plans:
+        if plan.finished(work):
+            continue
+        if not own.has_room():
+            break
+        try:
+            plan.train(work, own, force)
+        except RunStoppedError:
+            if not own.over:
+                raise
+            break
+        finally:
+            write()
+    write()
+    return all(plan.finished(work) for plan in plans)
+
+
+def run_script(work: Callable[[], bool]) -> None:
+    """Call `work`, and exit: 0 when all is finished, UNFINISHED_STATUS when not, 1 with a line at an error."""
+    from datatools.errors import DataToolsError
+
+    try:
+        finished = work()
+    except DataToolsError as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    if not finished:
+        print("the slice is over and not all runs are finished: the same command goes on")
+        sys.exit(UNFINISHED_STATUS)
+
+
+def measured(plan: Plan, work: Path) -> dict[str, Any]:
+    """What a run has given so far: the figures of result.json and its last epoch's, or how far it is.
+
+    Errors and shares are fractions; what a method does not have is left out.
+    """
+    directory = plan.directory(work)
+    rows = metrics_rows(directory)
+    found: dict[str, Any] = {"method": plan.method, "noise": f"{plan.data.noise} {plan.data.rate:g}"}
+    found["seed"] = plan.settings["seed"]
+    if not plan.finished(work):
+        best = min((float(row["test_error"]) for row in rows), default=None)
+        return {**found, "finished": False, "epochs_done": len(rows), "best_test_error_so_far": best}
+    result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    keys = ("best_test_error", "last_test_error", "mean_last10_test_error", "best_test_error_all_runs")
+    found |= {"finished": True, "epochs_done": len(rows)}
+    found |= {key: round(result[key], 4) for key in keys}
+    for key in ("label_precision", "label_recall", "refurbishment_accuracy", "clean_train_error"):
+        if rows[-1].get(key):
+            found[key] = round(float(rows[-1][key]), 4)
+    if rows[-1].get("refurbished"):
+        found["refurbished"] = int(rows[-1]["refurbished"])
+    for key in ("second_network", "runs"):
+        if key in result and len(result[key]) > 1:
+            found[key] = result[key]
+    return found
+
+
+def metrics_rows(directory: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv, a row an epoch; none where there is no run yet."""
+    path = directory / "metrics.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width, two spaces between."""
+    lines = [head, *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
+    filled = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in filled)
+
+
+def write_results(path: Path, name: str, figures: dict[str, Any]) -> None:
+    """Write a result file whole, with date and machine."""
+    from machine import machine
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps({"bench": name, "machine": machine(), **figures}, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
