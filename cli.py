@@ -14,7 +14,7 @@ import click
 from datatools.errors import DataToolsError
 
 DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify", "plot", "show", "compare", "export")
-TRAINER_COMMANDS = ("run", "report", "list")
+TRAINER_COMMANDS = ("run", "sweep", "report", "relabel", "list")
 
 
 class Door(click.Group):
@@ -30,7 +30,8 @@ class Door(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.command_names:
             return None
-        return cast(click.Command, getattr(import_module(f"{self.name}.commands.{cmd_name}"), cmd_name))
+        own = cmd_name.replace("-", "_")  # a Python name
+        return cast(click.Command, getattr(import_module(f"{self.name}.commands.{own}"), own))
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:

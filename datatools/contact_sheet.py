@@ -77,12 +77,29 @@ def draw_sheet(dataset: Dataset, out: Path, wanted: Wanted, scale: int | None = 
     shape = dataset.metadata.image_shape
     if shape.depth not in MODES:
         raise DataToolsError(f"{dataset.path}: images of {shape.depth} planes; only grey (1) and RGB (3) can be shown")
-    scale = scale or max(1, round(WANTED_SIDE / max(shape.height, shape.width)))
+    scale = scale or default_scale(shape.height, shape.width)
     tiles = _tiles(dataset, wanted, scale)
     sheet = _draw(tiles, _title(dataset, wanted, len(tiles)), scale)
     with whole_file(out, SUFFIXES, overwrite) as partial:
         sheet.save(partial, "PNG")
     return len(tiles)
+
+
+def draw_tiles(tiles: Sequence[Tile], title: str) -> Image.Image:
+    """The contact sheet of tiles that the caller chose: at least one, all of one shape, grey or RGB.
+
+    Raises:
+        DataToolsError: a sheet too large.
+    """
+    rows, columns, _ = tiles[0].pixels.shape
+    scale = default_scale(rows, columns)
+    _check_size(len(tiles), rows * scale, columns * scale)
+    return _draw(tiles, title, scale)
+
+
+def default_scale(rows: int, columns: int) -> int:
+    """By how many whole pixels each pixel of an image is enlarged to make about WANTED_SIDE a side."""
+    return max(1, round(WANTED_SIDE / max(rows, columns)))
 
 
 def class_number(names: Sequence[str], wanted: str) -> int:
@@ -116,11 +133,7 @@ def _tiles(dataset: Dataset, wanted: Wanted, scale: int) -> list[Tile]:
     clean, changed = _truth(dataset, wanted.split, ids, labels)
     chosen = _choose(dataset, wanted, ids, clean, changed)
     shape = dataset.metadata.image_shape
-    if len(chosen) * (shape.height * scale + 60) * max(LEAST_WIDTH, shape.width * scale + 20) > MAX_SHEET_PIXELS:
-        raise DataToolsError(
-            f"{len(chosen)} images of {shape.height * scale}x{shape.width * scale} pixels make a sheet of more than "
-            f"{MAX_SHEET_PIXELS // 10**6} million; lower --count or --scale"
-        )
+    _check_size(len(chosen), shape.height * scale, shape.width * scale)
     pixels = _pixels(dataset, wanted.split, chosen)
     tiles = []
     for number, image in zip(chosen.tolist(), pixels, strict=True):
@@ -131,6 +144,15 @@ def _tiles(dataset: Dataset, wanted: Wanted, scale: int) -> list[Tile]:
             caption = (was, label if labels[number] != clean[number] else "foreign image")
         tiles.append(Tile(image, int(ids[number]), caption, bool(changed[number])))
     return tiles
+
+
+def _check_size(count: int, height: int, width: int) -> None:
+    """Raise DataToolsError where `count` images of so many enlarged pixels make too large a sheet."""
+    if count * (height + 60) * max(LEAST_WIDTH, width + 20) > MAX_SHEET_PIXELS:
+        raise DataToolsError(
+            f"{count} images of {height}x{width} pixels make a sheet of more than {MAX_SHEET_PIXELS // 10**6} million; "
+            "lower --count or --scale"
+        )
 
 
 def _truth(dataset: Dataset, split: str, ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,15 +7,18 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 
 import cli
-from trainer.config import PRESETS, RunConfig
+from trainer.config import DROP_POINTS, RunConfig, resolve
+from trainer.engine.step import ENGINE_ROWS
 from trainer.methods import METHODS
+from trainer.metrics import columns
 from trainer.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +82,7 @@ def test_documented_command_lines_parse(where: str, line: list[str]) -> None:
     command: click.Command = GROUPS[line[0]]
     context = click.Context(command, info_name=line[0])
     arguments = line[1:]
-    if "METHOD" in arguments:  # stands for each of them
+    if {"METHOD", "$method"} & set(arguments):  # stands for each of them
         return
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(context, arguments[0])
@@ -91,15 +94,70 @@ def test_documented_command_lines_parse(where: str, line: list[str]) -> None:
             assert argument.split("=")[0] in known, f"{where}: {command.name} has no {argument}"
 
 
-def test_every_setting_is_on_the_configuration_page() -> None:
+def table(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table whose first heading is `heading`, row by row, without the marks of code."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    found = re.search(rf"^\| {heading} \|.*\n\|[ |-]+\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    assert found, f"{page}: no table of {heading}"
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in found[1].splitlines()]
+
+
+def default_of(option: click.Option, config: RunConfig) -> str:
+    """What an option is when it is not given, under the preset of `config`: a value, or the words of its help."""
+    values = {**vars(config), **config.method_settings}
+    value = values[option.name] if option.name in values and option.name != "noise_rate" else option.default
+    if option.is_flag:
+        return "off"
+    if value is None or option.name in ("data", "noise_rate", "run_dir"):
+        words = re.search(r"\[default: (.*)\]$", option.help or "")
+        assert words, option.name
+        return words[1]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_table_of_settings_has_every_option_with_its_defaults(method: str) -> None:
+    rows = {(row[0], of): row for row in table("configuration.md", "setting") for of in row[1].split(", ")}
+    own = {f"--{option.name.replace('_', '-')}" for option in METHODS[method].options}
+    (context,) = (c for c in every_command() if c.command_path == f"trainer run {method}")
+    clean: Any = SimpleNamespace(metadata=SimpleNamespace(noise=None, labels="clean"))
+    configs = [resolve(method, clean, preset=preset) for preset in ("paper", "quick")]
+    shown = set()
+    for option in context.command.params:
+        assert isinstance(option, click.Option)
+        key = (option.opts[0], method if option.opts[0] in own else "all")
+        shown.add(key)
+        assert key in rows, f"{key} is not in the table"
+        assert rows[key][2:4] == [default_of(option, config) for config in configs], key
+        assert all(rows[key][4:6]), f"{key}: without source or meaning"
+    assert {key for key in rows if key[1] in ("all", method)} == shown
+
+
+def test_the_table_of_the_official_variant_is_what_it_changes() -> None:
+    clean: Any = SimpleNamespace(metadata=SimpleNamespace(noise=None, labels="clean"))
+    changed: dict[str, Any] = {}
+    for method in METHODS:
+        paper, official = (resolve(method, clean, variant=variant) for variant in ("paper", "official"))
+        before, after = ({**vars(c), **c.method_settings} for c in (paper, official))
+        changed |= {k: after[k] for k in before if before[k] != after[k] and k not in ("variant", "method_settings")}
+    assert changed == {"sampling": "independent", "restarts": 3, "ramp_epochs": 10, "ramp": "linspace"}
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8").split("## The official variant")[1]
+    for name, value in changed.items():
+        assert re.search(rf"^\| `--{name.replace('_', '-')}`.*\| {value}[ ,|]", text, flags=re.MULTILINE), name
+
+
+def test_the_table_of_networks_has_their_parameters() -> None:
+    rows = {row[0]: row[1] for row in table("configuration.md", "network")}
+    assert rows == {name: f"{spec.parameters:,}" for name, spec in NETWORKS.items()}
+
+
+def test_what_no_option_changes_is_on_the_configuration_page() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for name in NETWORKS:
-        assert f"`{name}`" in page
-    for preset in PRESETS.values():
-        for value in (preset.network, preset.epochs, preset.batch_size, preset.learning_rate):
-            assert re.search(rf"\| {re.escape(str(value))} \|", page), value
-    assert RunConfig.__dataclass_fields__["weight_decay"].default == 5e-4
+    fields = RunConfig.__dataclass_fields__
+    assert fields["weight_decay"].default == 5e-4
     assert "5e-4" in page
+    assert f"Nesterov momentum {fields['momentum'].default}" in page
+    assert f"x {fields['drop_factor'].default} from {DROP_POINTS[0]:.0%} and again from {DROP_POINTS[1]:.0%}" in page
 
 
 def test_every_method_and_its_options_are_on_the_algorithms_page() -> None:
@@ -108,6 +166,17 @@ def test_every_method_and_its_options_are_on_the_algorithms_page() -> None:
         assert method.name in page.lower()
         for option in method.options:
             assert f"`--{option.name.replace('_', '-')}`" in page
+
+
+def test_the_format_page_has_every_column_and_every_setting() -> None:
+    page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    data: Any = SimpleNamespace(clean_labels=np.zeros(1), held_out=("test", "validation"))
+    clean: Any = SimpleNamespace(metadata=SimpleNamespace(noise=None, labels="clean"))
+    names = {*RunConfig.__dataclass_fields__, *ENGINE_ROWS}
+    for method in METHODS:
+        names |= {*columns(resolve(method, clean).make_method(), data)}
+    assert "validation_error" in names
+    assert not {name for name in names if f"`{name}`" not in page}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -131,3 +200,18 @@ def test_the_readers_on_the_format_page_read(tmp_path: Path, monkeypatch: pytest
     second: dict[str, np.ndarray] = {}
     exec(snippets[1], second)
     assert np.array_equal(second["labels"], first["records"]["label"])
+
+
+def test_the_python_of_the_running_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(snippets) == 3
+    spaces: list[dict[str, Any]] = [{}, {}, {}]
+    for snippet, names in zip(snippets, spaces, strict=True):
+        exec(snippet, names)
+    trained, read, by_hand = spaces
+    assert read["error"] == pytest.approx(trained["result"]["last_test_error"], abs=1e-12)
+    for one, other in zip(read["network"].get_weights(), by_hand["network"].get_weights(), strict=True):
+        assert np.array_equal(one, other)

@@ -25,7 +25,9 @@ DATATOOLS_LAYERS = [
 ]
 TRAINER_LAYERS = [
     {"commands"},
-    {"loop", "console", "report", "json_lines", "event_files"},
+    {"sweep", "relabel", "noise_estimate", "estimation"},
+    {"prediction"},
+    {"loop", "weights", "console", "report", "json_lines", "event_files"},
     {"reporting", "run_log", "stopping", "metrics"},
     {"checkpoint"},
     {"engine"},

@@ -59,8 +59,12 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically."""
-    with replacing(path) as partial, h5py.File(partial, "w") as file:
+    """Write a checkpoint atomically.
+
+    Raises:
+        TrainerError: it cannot be written; the one that stands there stays.
+    """
+    with new_hdf5(path) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         head = {
             "identity": checkpoint.identity,
@@ -120,13 +124,45 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a file beside `path` that takes its place when the block ends well, and is gone when it does not."""
+    """Yield a file beside `path` that takes its place when the block ends well, and is gone when it does not.
+
+    Raises:
+        TrainerError: the system refuses to write it.
+    """
     partial = partial_path(path)
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> TrainerError:
+    """What is said when the system refuses to write a file of a run."""
+    return TrainerError(
+        f"{path}: cannot be written ({error.strerror or error}); make room, or see to its folder, and go on with "
+        "--resume"
+    )
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to fill, which takes the place `path`, whole, when the block ends well.
+
+    It is made in memory and written in one go: on a full disk HDF5 itself fails again at every close, in errors that
+    nobody can catch, and then crashes.
+
+    Raises:
+        TrainerError: the system refuses to write it.
+    """
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    with replacing(path) as partial:
+        partial.write_bytes(image)
 
 
 def code_sha256() -> str:
@@ -160,7 +196,7 @@ def _other_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     # another method's own settings are no difference beside the method itself
     names = [*before, *(before[own] if before["method"] == now["method"] else ())]
     return [
-        f"--{name.replace('_', '-')} {here.get(name)} (the run has {there[name]})"
+        f"{'' if name == 'method' else '--'}{name.replace('_', '-')} {here.get(name)} (the run has {there[name]})"
         for name in names
         if name != own and name not in HARMLESS_SETTINGS and here.get(name) != there[name]
     ]

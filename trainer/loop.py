@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ from trainer.checkpoint import (
 from trainer.config import RunConfig
 from trainer.data import TrainingData, epoch_order, load
 from trainer.engine import Engine, make_engine
-from trainer.engine.step import ENGINE_ROWS, engine_memory
+from trainer.engine.step import ENGINE_ROWS, engine_memory, suffix
 from trainer.errors import TrainerError
 from trainer.methods.base import Method
 from trainer.reporting import Reporter
@@ -98,7 +97,7 @@ def train(
         else:
             clear_directory(directory)
         write_config(directory, config, dataset, identity)
-        step_seconds = _probe(engine, method, config, data) if engine.on_cpu else None
+        step_seconds = probe(engine, method, config, data) if engine.on_cpu else None
         training = _Training(config, data, method, engine, directory, reporter, stop, watch, identity)
         training.step_seconds, training.checkpoint_every = step_seconds, checkpoint_every
         if before is not None:
@@ -150,7 +149,7 @@ def _check_run(before: dict[str, Any], identity: dict[str, Any], directory: Path
     firm, _ = differences(before, identity)
     if firm:
         raise TrainerError(
-            f"{directory}: the run there is another one, in {'; '.join(firm)}; leave these out to resume it, or choose "
+            f"{directory}: the run there is another one, in {'; '.join(firm)}; name the run's own to resume it, or choose "
             "another --run-dir"
         )
 
@@ -259,7 +258,7 @@ class _Training:
             knobs = self.method.knobs(epoch, indices.shape[1], self.noise_rate)
             sums = self.engine.train(indices, knobs)
             self.seconds += time.monotonic() - started
-            losses = {"training loss": values for key, values in sums.items() if key.startswith("loss")}
+            losses = {f"training {key}": values for key, values in sums.items() if key.startswith("loss")}
             check_finite(losses, f"{self.directory}: run {run + 1}, epoch {epoch + 1}", self.place.step)
             self.sums.append(sums)
             self.place = Place(run, epoch, self.place.step + len(indices))
@@ -295,7 +294,7 @@ class _Training:
         }
         for split in self.data.held_out:
             totals = self.engine.evaluate(split)
-            losses = {f"{split} loss": np.array([own["loss"] for own in totals])}
+            losses = {f"{split} loss{suffix(number)}": np.array([own["loss"]]) for number, own in enumerate(totals)}
             check_finite(losses, f"{self.directory}: run {run + 1}, epoch {epoch + 1}", self.steps - 1)
             row |= metrics.evaluation_metrics(split, totals)
             if split == "test":
@@ -348,7 +347,7 @@ class _Training:
         )
 
 
-def _probe(engine: Engine, method: Method, config: RunConfig, data: TrainingData) -> float:
+def probe(engine: Engine, method: Method, config: RunConfig, data: TrainingData) -> float:
     """Seconds a step takes here, from a few steps on networks and memory that are reset afterwards."""
     indices = next(epoch_order(data.num_samples, config.batch_size, config.seed, 0, 0))
     indices = np.resize(indices, (PROBE_STEPS, indices.shape[1]))

@@ -58,7 +58,8 @@ def evaluation_metrics(split: str, totals: Sequence[dict[str, Any]]) -> dict[str
         totals: for each network "loss", a sum, and "confusion", (K, K).
     """
     found: dict[str, Any] = {}
-    for number, own in enumerate(totals):
+    # an epoch is selected by the first network alone
+    for number, own in enumerate(totals[:1] if split == "validation" else totals):
         confusion = own["confusion"]
         count = int(confusion.sum())
         found[f"{split}_loss{suffix(number)}"] = own["loss"] / count

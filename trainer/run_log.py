@@ -12,16 +12,15 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from datatools.dataset import Dataset
-from trainer.checkpoint import CHECKPOINT_FILE, partial_path, replacing
+from trainer.checkpoint import CHECKPOINT_FILE, cannot_write, new_hdf5, partial_path, replacing
 from trainer.config import RunConfig
 from trainer.data import TrainingData
 from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
@@ -53,14 +52,18 @@ class RunLog:
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.csv; a value that does not exist in this epoch stays empty."""
-        self._csv.writerow(self._cells(row))
-        self._file.flush()
+        try:
+            self._csv.writerow(self._cells(row))
+            self._file.flush()
+        except OSError as error:
+            raise cannot_write(self.directory / METRICS_FILE, error) from None
 
     def _cells(self, row: dict[str, Any]) -> list[str]:
         return [_text(row.get(column)) for column in self.columns]
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # each row is flushed: only what could not be written is left to fail again
+            self._file.close()
 
 
 def _text(value: Any) -> str:
@@ -172,7 +175,9 @@ def read_finished(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     path = directory / RESULT_FILE
     try:
-        result = dict(json.loads(path.read_text(encoding="utf-8")))
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(result, dict):
+            raise ValueError("not a JSON object")
         path = directory / CONFIG_FILE
         values = json.loads(path.read_text(encoding="utf-8"))
         config = RunConfig.from_json(values)
@@ -236,6 +241,6 @@ def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray])
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays into an HDF5 file, atomically."""
-    with replacing(path) as partial, h5py.File(partial, "w") as file:
+    with new_hdf5(path) as file:
         for name, values in arrays.items():
             file.create_dataset(name, data=values)

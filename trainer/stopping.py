@@ -57,14 +57,15 @@ def check_finite(losses: dict[str, np.ndarray], where: str, first_step: int) -> 
     """Raise TrainerError at the first step whose loss is no finite number.
 
     Args:
-        losses: (steps,) float32 by name. where: the run directory, run and epoch. first_step: its number, from 0.
+        losses: (steps,) floats by what they are. where: the run directory, run and epoch.
+        first_step: its number, from 0.
     """
-    for values in losses.values():
+    for name, values in losses.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise TrainerError(
-                f"{where}, step {first_step + bad[0] + 1}: the training loss is {values[bad[0]]}; lower "
-                "--learning-rate (the last checkpoint is kept)"
+                f"{where}, step {first_step + bad[0] + 1}: the {name} is {values[bad[0]]}; lower "
+                "--learning-rate and start anew with --overwrite"
             )
 
 
@@ -79,7 +80,7 @@ def check_state(state: dict[str, np.ndarray], where: str) -> None:
     for name, values in state.items():
         if not np.isfinite(values).all():
             raise TrainerError(
-                f"{where}: {name} holds numbers that are not finite; lower --learning-rate (the last checkpoint is kept)"
+                f"{where}: {name} is not finite any more; lower --learning-rate and start anew with --overwrite"
             )
 
 

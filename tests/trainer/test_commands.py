@@ -238,6 +238,7 @@ def test_a_value_that_makes_no_sense_is_one_line_that_names_it(
     [
         (["selfy"], "selfy"),
         (["default", "--quiet", "--log-format", "json"], "--log-format"),
+        (["default", "--resume", "--overwrite"], "--overwrite"),
         (["default", "--warm-up", "3"], "--warm-up"),
         (["default", "--uncertainty-threshold", "0.1"], "--uncertainty-threshold"),
         (["selfie", "--network", "resnet"], "resnet"),

@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from tests.trainer.report_runs import made_run
 from trainer.errors import TrainerError
 from trainer.report import collect, draw, groups, table, write_csv
-
-
-def made_run(directory: Path, method: str, seed: int, errors: list[float], **more: Any) -> Path:
-    """A run directory with the files that a report reads; `errors`: the test error of each epoch."""
-    directory.mkdir(parents=True)
-    noise = {"type": "pair", "rate": 0.4, "seed": seed, "parent": {"name": "digits"}}
-    config = {
-        "method": method,
-        "network": "small-cnn",
-        "epochs": more.get("epochs", len(errors)),
-        "seed": seed,
-        "dataset": {"name": f"digits-pair-0.4-seed{seed}", "train_records": 200, "noise": more.get("noise", noise)},
-    }
-    (directory / "config.json").write_text(json.dumps(config))
-    refurbishes = method == "selfie"
-    columns = ["epoch", "test_error", *(["refurbished", "refurbishment_accuracy"] if refurbishes else [])]
-    lines = [",".join(columns)]
-    for epoch, error in enumerate(errors):
-        cells = [str(epoch + 1), repr(error)]
-        cells += (["0", ""] if epoch == 0 else ["100", "0.9"]) if refurbishes else []
-        lines.append(",".join(cells))
-    (directory / "metrics.csv").write_text("\n".join(lines) + "\n")
-    result = {
-        "method": method,
-        "best_test_error": min(errors),
-        "last_test_error": errors[-1],
-        "mean_last10_test_error": float(np.mean(errors[-10:])),
-        "best_test_error_all_runs": min(errors),
-    }
-    (directory / "result.json").write_text(json.dumps(result))
-    return directory
+from trainer.report.paper import paper_table
+from trainer.report.summary import panels, table_rows
 
 
 @pytest.fixture
@@ -60,6 +30,7 @@ def test_runs_that_differ_in_seeds_make_one_line(runs: Path) -> None:
     assert [(group.method, len(members)) for group, members in groups(found).items()] == [("default", 2), ("selfie", 2)]
     header, default, selfie = (line.split() for line in table(found)[1:])
     assert header[:5] == ["dataset", "noise", "network", "method", "runs"]
+    assert "paper's" not in header
     # means and sample deviations of 30, 32 (best) and 40, 42 (last); SELFIE ends at 10, 12
     assert default[:12] == [
         "digits",
@@ -93,11 +64,21 @@ def test_a_run_named_twice_counts_once(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
+        ("config.json", "[" * 100_000, "cannot be read"),
+        ("config.json", '{"format_version": 9, "run": {"method": "default"}}', "cannot be read"),
+        ("config.json", '{"dataset": {"noise": "pair", "name": "digits", "train_records": 1}}', "cannot be read"),
+        ("config.json", "\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), "cannot be read"),
+        ("result.json", '{"best_test_error": NaN, "last_test_error": 0.5, "mean_last10_test_error": 0.5}', "cannot be"),
+        ("result.json", '{"best_test_error": 40, "last_test_error": 0.5, "mean_last10_test_error": 0.5}', "cannot be"),
+        ("result.json", f'{{"best_test_error": 1{"0" * 400}}}', "cannot be read"),
+        ("metrics.csv", "epoch,test_error\n1,0.5,7,8\n", "cannot be read"),
+        ("metrics.csv", "epoch,test_error\n1,\n", "cannot be read"),
         ("result.json", None, "not finished"),
         ("result.json", "{", "cannot be read"),
         ("result.json", "{}", "cannot be read"),
         ("result.json", "[]", "cannot be read"),
         ("config.json", '{"method": 3}', "cannot be read"),
+        ("config.json", '{"dataset": {"name": "", "train_records": 1}}', "cannot be read"),
         ("metrics.csv", "", "cannot be read"),
         ("metrics.csv", "epoch,test_error\n1,high\n", "cannot be read"),
         ("metrics.csv", "epoch,loss\n1,0.5\n", "cannot be read"),
@@ -142,7 +123,138 @@ def test_the_picture_has_curves_of_both_methods(runs: Path, tmp_path: Path) -> N
         with Image.open(tmp_path / f"{name}.png") as image:
             assert image.size[0] > 1000
             colours[name] = {colour for _, colour in image.convert("RGB").getcolors(1 << 24) or []}
-    blue, orange = (31, 119, 180), (255, 127, 14)  # matplotlib's first two
-    assert {blue, orange} <= colours["both"]
-    assert blue in colours["one"]
-    assert orange not in colours["one"]
+    grey, blue = (0x5C, 0x65, 0x70), (0x1D, 0x55, 0xC4)  # Default's and SELFIE's, whatever else is drawn
+    assert {grey, blue} <= colours["both"]
+    assert grey in colours["one"]
+    assert blue not in colours["one"]
+
+
+def test_an_unfinished_run_says_how_far_it_is(runs: Path) -> None:
+    (runs / "selfie1" / "result.json").unlink()
+    assert "not finished (3 epochs done" in collect([runs])[1][0]
+
+
+def test_a_broken_run_is_named_once(runs: Path) -> None:
+    (runs / "selfie1" / "config.json").write_text("{")
+    assert len(collect([runs, runs / "selfie1", runs])[1]) == 1
+
+
+def test_a_notice_is_one_line_whatever_the_directory_is_called(tmp_path: Path) -> None:
+    made_run(tmp_path / "good", "default", 0, [0.5])
+    made_run(tmp_path / "bad\n\x1b[31mname", "default", 1, [0.5])
+    (tmp_path / "bad\n\x1b[31mname" / "result.json").unlink()
+    (line,) = collect([tmp_path])[1]
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "text"),
+    [
+        ({"batch_size": 128}, {"batch_size": 64}, ("batch-size 128", "batch-size 64")),
+        ({"method_settings": {"beta": 0.2}}, {"method_settings": {"beta": 0.5}}, ("beta 0.2", "beta 0.5")),
+        (
+            {"noise_rate": 0.4, "noise_rate_from": "--noise-rate"},
+            {"noise_rate": 0.3, "noise_rate_from": "--noise-rate"},
+            ("noise-rate known", "noise-rate 0.3"),
+        ),
+    ],
+    ids=["setting", "method's own", "told rate"],
+)
+def test_runs_of_other_settings_are_apart_and_say_why(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any], text: tuple[str, str]
+) -> None:
+    made_run(tmp_path / "a", "default", 0, [0.5], **one, variant="paper")
+    made_run(tmp_path / "b", "default", 0, [0.5], **other, variant="paper")
+    assert {group.settings for group in groups(collect([tmp_path])[0])} == set(text)
+
+
+def test_clean_runs_stand_at_rate_0_of_every_noise_of_their_dataset(tmp_path: Path) -> None:
+    made_run(tmp_path / "clean", "default", 0, [0.1], noise=None, name="digits")
+    for kind in ("pair", "symmetric"):
+        noise = {"type": kind, "rate": 0.4, "seed": 0, "parent": {"name": "digits"}}
+        made_run(tmp_path / kind, "default", 0, [0.3], noise=noise)
+    made_run(tmp_path / "alone", "default", 0, [0.2], noise=None, name="mnist")
+    found = panels(table_rows(collect([tmp_path])[0]))
+    assert [(panel.dataset, panel.kind, [row.noise.rate for row in panel.rows]) for panel in found] == [
+        ("digits", "pair", [0.0, 0.4]),
+        ("digits", "symmetric", [0.0, 0.4]),
+        ("mnist", "none", [0.0]),
+    ]
+
+
+def test_human_labels_stand_at_the_rate_that_was_counted(tmp_path: Path) -> None:
+    noise = {
+        "type": "human",
+        "rate": None,
+        "realised_rate": 0.17,
+        "column": "worse_label",
+        "parent": {"name": "cifar10"},
+    }
+    made_run(tmp_path / "a", "default", 0, [0.1], noise=noise)
+    (run,) = collect([tmp_path])[0]
+    assert (run.group.noise, run.noise.rate) == ("human worse_label", 0.17)
+
+
+PAPERS = {
+    "name": "cifar10-pair-0.4-seed0",
+    "train_records": 50_000,
+    "network": "densenet-25-12",
+    "epochs": 100,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "noise": {"type": "pair", "rate": 0.4, "sampling": "exact", "parent": {"name": "cifar10"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "method", "expected"),
+    [
+        ({}, "selfie", 0.133),
+        ({}, "default", 0.184),
+        ({"noise": None, "name": "cifar10"}, "selfie", (0.086 + 0.087) / 2),
+        ({}, "mixup", None),
+        ({"epochs": 99}, "selfie", None),
+        ({"batch_size": 64}, "selfie", None),
+        ({"network": "small-cnn"}, "selfie", None),
+        ({"validation_fraction": 0.1}, "selfie", None),
+        ({"train_records": 10_000}, "selfie", None),
+        ({"noise": {"type": "pair", "rate": 0.35, "parent": {"name": "cifar10"}}}, "selfie", None),
+        ({"noise": {"type": "pair", "rate": 0.4, "parent": {"name": "cifar10-first10000"}}}, "selfie", None),
+        ({"noise": {"type": "symmetric-inclusive", "rate": 0.4, "parent": {"name": "cifar10"}}}, "selfie", None),
+        (
+            {"noise": {"type": "pair", "rate": 0.2, "parent": {"name": "tiny-imagenet"}}, "train_records": 100_000},
+            "selfie",
+            None,
+        ),
+        (
+            {
+                "noise": {"type": "pair", "rate": 0.2, "parent": {"name": "tiny-imagenet-32x32"}},
+                "train_records": 100_000,
+            },
+            "selfie",
+            0.579,
+        ),
+        (
+            {
+                "noise": None,
+                "name": "animal-10n-32x32",
+                "noise_rate": 0.08,
+                "noise_rate_from": "--noise-rate",
+            },
+            "selfie",
+            0.17,
+        ),
+    ],
+)
+def test_the_papers_value_stands_beside_the_papers_setting_alone(
+    tmp_path: Path, changed: dict[str, Any], method: str, expected: float | None
+) -> None:
+    made_run(tmp_path / "a", method, 0, [0.2], **{**PAPERS, **changed})
+    found = collect([tmp_path])[0]
+    (row,) = table_rows(found)
+    assert row.paper == (None if expected is None else pytest.approx(expected))
+    assert ("paper's best" in table(found)[1]) == (expected is not None)
+
+
+def test_the_papers_table_is_whole() -> None:
+    assert len(paper_table()) == 2 * 3 * 4 * 5 + 4

@@ -13,23 +13,23 @@ import click
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for results.csv and the picture.",
+    help="Folder for the page, its data and its figures.",
 )
 def report(runs: tuple[Path, ...], out: Path) -> None:
-    """Compare finished runs: a table and learning curves.
+    """Compare finished runs: a page, its data and figures, and a table.
 
     RUN is a run directory, or a folder with run directories somewhere below it. Runs that differ in their seeds alone
-    make one line: mean and standard deviation over the seeds. Writes results.csv, with every figure, and
-    learning-curves.png.
+    make one line: mean and standard deviation over the seeds. Writes report.html, a page that opens from disk; its
+    data as results.csv, groups.csv, curves.csv, matrices.csv and report.json; learning-curves.png; and every figure
+    as PNG and SVG under figures/. A run that cannot be used is named with the reason, and left out.
     """
-    from trainer.report import collect, draw, table, write_csv
+    from trainer.report import collect, table, write_report
 
-    found, notices = collect(runs)
-    for notice in notices:
-        click.echo(f"note: {notice}", err=True)
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(found, out / "results.csv")
-    draw(found, out / "learning-curves.png")
+    found, left_out = collect(runs)
+    for line in left_out:
+        click.echo(f"note: {line}", err=True)
+    files = write_report(found, left_out, out)
     for line in table(found):
         click.echo(line)
-    click.echo(f"{out}: results.csv, learning-curves.png")
+    plain = [name for name in files if "/" not in name]
+    click.echo(f"{out}: {', '.join(plain)}, {len(files) - len(plain)} figures in figures/")

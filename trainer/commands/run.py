@@ -251,6 +251,8 @@ def _run(method: type[Method], context: click.Context, given: dict[str, Any]) ->
 
     if given["quiet"] and given["log_format"] == "json":
         raise click.UsageError("--quiet and --log-format json do not go together")
+    if given["resume"] and given["overwrite"]:
+        raise click.UsageError("--resume and --overwrite do not go together: one goes on, one starts anew")
     own = {option.name: given[option.name] for option in method.options if given[option.name] is not None}
     directory = given["run_dir"]
     if given["resume"] and directory is not None and (directory / CONFIG_FILE).is_file():

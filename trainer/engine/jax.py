@@ -2,8 +2,9 @@
 
 (XLA on a CPU compiles convolutions inside a loop badly: a scan runs them several times slower there.)
 
-Keras' variables are templates. The values live in a dictionary of arrays that is given away (donated) to every step
-and replaced by what the step returns, so that the device updates them in place. docs/decisions/0015-jax-engine.md
+Keras' networks and optimizers are templates. The values live in a dictionary of arrays that is given away (donated) to
+every step and replaced by what the step returns, so that the device updates them in place.
+docs/decisions/0015-jax-engine.md
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class JaxEngine(EngineParts):
         self.device = f"CPU, {usable_processors()} cores" if self.on_cpu else f"GPU, {self._device.device_kind}"
         self._scan = not self.on_cpu if scan is None else scan
         with out_of_memory(JaxRuntimeError):
-            self._networks = [self.build(0, number) for number in range(method.num_networks)]
-            self._optimizers = [self.make_optimizer(network) for network in self._networks]
-            named = list(named_variables(self._networks, self._optimizers))
+            self.networks = [self.build(0, number) for number in range(method.num_networks)]
+            self.optimizers = [self.make_optimizer(network) for network in self.networks]
+            named = list(named_variables(self.networks, self.optimizers))
             self._names = {id(variable): name for name, variable in named}
             values = {name: self._put(variable) for name, variable in named}
             self._state: State = (values, self._put_all(self.start_memory()))
@@ -64,7 +65,7 @@ class JaxEngine(EngineParts):
             self._held_out = (
                 {} if self.streams else {split: list(self._held_out_batches(split)) for split in data.held_out}
             )
-        pairs = zip(self._networks, self._optimizers, strict=True)
+        pairs = zip(self.networks, self.optimizers, strict=True)
         self._learners = [_Learner.of(network, optimizer, self._names) for network, optimizer in pairs]
         self._sum_keys: tuple[str, ...] = ()
         self._advance = jax.jit(self._train_steps if self._scan else self._train_one, donate_argnums=0)
@@ -91,11 +92,11 @@ class JaxEngine(EngineParts):
         self._state = self._state[0], self._put_all({key: values[key] for key in self._state[1]})
 
     def parameters(self) -> int:
-        return sum(int(np.prod(v.shape)) for v in self._networks[0].trainable_variables)
+        return sum(int(np.prod(v.shape)) for v in self.networks[0].trainable_variables)
 
     def reset(self, run: int) -> None:
         # New values under the old names: what was compiled stays valid
-        for number, (network, optimizer) in enumerate(zip(self._networks, self._optimizers, strict=True)):
+        for number, (network, optimizer) in enumerate(zip(self.networks, self.optimizers, strict=True)):
             fresh = self.build(run, number)
             for variable, value in zip(network.variables, fresh.variables, strict=True):
                 self._set(variable, value)
@@ -108,28 +109,30 @@ class JaxEngine(EngineParts):
         self._state[0][name] = self._put(np.asarray(values).astype(self._state[0][name].dtype))
 
     def state(self) -> dict[str, np.ndarray]:
-        variables = named_variables(self._networks, self._optimizers)
+        variables = named_variables(self.networks, self.optimizers)
         return {name: np.array(self._state[0][name]) for name, _ in variables}
 
     def load_state(self, values: dict[str, np.ndarray]) -> None:
-        variables = dict(named_variables(self._networks, self._optimizers))
+        variables = dict(named_variables(self.networks, self.optimizers))
         check_state(set(variables), values)
         for name, variable in variables.items():
             self._set(variable, values[name])
 
     def weights(self) -> dict[str, np.ndarray]:
-        variables = named_weights(self._networks)
+        variables = named_weights(self.networks)
         return {name: np.array(self._state[0][self._names[id(variable)]]) for name, variable in variables}
 
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             self._set(optimizer.learning_rate, learning_rate)
-        generators = [seed for network in self._networks for seed in dropout_seeds(network)]
-        for generator, value in zip(generators, self.epoch_seeds(self._networks, run, epoch), strict=True):
+        generators = [seed for network in self.networks for seed in dropout_seeds(network)]
+        for generator, value in zip(generators, self.epoch_seeds(self.networks, run, epoch), strict=True):
             self._set(generator.state, value)
 
     def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
-        with out_of_memory(JaxRuntimeError):
+        # Dropout masks in the plain layout: the partitionable one is for several devices, costs a third of a
+        # DenseNet's step on a CPU, and four times the compilation
+        with out_of_memory(JaxRuntimeError), jax.threefry_partitionable(False):
             scalars = {key: self._put(np.float32(value)) for key, value in knobs.items()}
             parts: list[Any] = []
             for piece in self._pieces(np.asarray(indices, np.int32)):
@@ -144,7 +147,7 @@ class JaxEngine(EngineParts):
             for images, labels in self._held_out.get(split) or self._held_out_batches(split):
                 self._add(batches, self._test(self._state[0], images, labels))
             batches = jax.device_get(batches)
-        return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self._networks))]
+        return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
 
     def _add(self, results: list[Any], result: Any) -> None:
         """Note a result that the device still works on.

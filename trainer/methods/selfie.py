@@ -119,7 +119,7 @@ class Selfie(Method):
         if self.history_length >= SHORT_HISTORY:
             return ()
         return (
-            f"a history of {self.history_length} predictions is soon unanimous by chance, and wrong labels get "
+            f"a history as short as {self.history_length} is soon unanimous by chance, and wrong labels get "
             "refurbished; more epochs, or a longer --warm-up with --history-length, make it longer",
         )
 

@@ -1,0 +1,295 @@
+"""The bench scripts that take hours: their arguments, figures and slices, on made-up runs. Nothing is trained."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.errors import TrainerError
+from trainer.methods import METHODS
+from trainer.stopping import RunStoppedError, stop_on_signals
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a script of bench/ as Python does when it is run: with its folder on the path."""
+    monkeypatch.syspath_prepend(BENCH)
+    import importlib
+
+    return importlib.import_module
+
+
+class Silent:
+    """A Reporter that counts the epochs it is told of."""
+
+    epochs = 0
+
+    def start(self, facts: dict[str, Any]) -> None: ...
+
+    def steps(self, done: int, total: int) -> None: ...
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        self.epochs += 1
+
+    def note(self, text: str) -> None: ...
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None: ...
+
+
+def write_run(directory: Path, errors: Sequence[float], finished: bool = True, device: str = "GPU, X1") -> None:
+    """A run directory with the test error of each epoch; label precision is known in every one."""
+    directory.mkdir(parents=True)
+    lines = ["run,epoch,test_error,label_precision,label_recall,seconds,images_per_second"]
+    lines += [f"1,{epoch},{error},0.75,0.5,{epoch}.0,1000.4" for epoch, error in enumerate(errors, 1)]
+    (directory / "metrics.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    config = {
+        "device": device,
+        "engine": "jax",
+        "dataset": {"sha256": "ab" * 32},
+        "versions": {"keras": "3.0", "jax": "0.9", "tensorflow": None},
+    }
+    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    if finished:
+        keys = ("best_test_error", "best_test_error_all_runs", "last_test_error", "mean_last10_test_error")
+        values = (min(errors), min(errors) - 0.01, errors[-1], sum(errors) / len(errors))
+        (directory / "result.json").write_text(json.dumps(dict(zip(keys, values, strict=True))), encoding="utf-8")
+
+
+def test_scripts_know_all_methods(bench: Callable[[str], Any]) -> None:
+    for script in ("four_methods", "paper_gpu"):
+        assert list(METHODS) == list(bench(script).METHODS)
+    assert set(bench("method_costs").AT_MOST) == set(METHODS) - {"default"}
+
+
+@pytest.mark.parametrize("script", ["four_methods", "method_costs", "paper_gpu"])
+def test_help_says_what_is_claimed(script: str) -> None:
+    done = subprocess.run([sys.executable, BENCH / f"{script}.py", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"bench/{script}.py" in done.stdout
+
+
+def test_four_methods_plans_every_run_once_seed_by_seed(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script = bench("four_methods")
+    planned = script.plans(script.parse(["--data", "mnist", "--work", str(tmp_path)]))
+    assert len(planned) == 4 * 2 * 3
+    assert [plan.settings["seed"] for plan in planned] == [0] * 8 + [1] * 8 + [2] * 8
+    assert len({plan.directory(tmp_path) for plan in planned}) == 24
+    first = planned[0].directory(tmp_path).relative_to(tmp_path)
+    assert first == Path("runs/mnist-first4000-pair-0.4-seed0/default-small-cnn-30epochs-seed0")
+    assert [planned[n].data.noise for n in (0, 4)] == ["pair", "symmetric"]
+
+
+def test_another_setting_is_another_run_directory(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script = bench("paper_gpu")
+    others = ["", "--epochs 3", "--network small-cnn", "--limit 9", "--engine jax", "--precision bfloat16", "--seeds 1"]
+    others += ["--variant official", "--noise symmetric", "--rate 0.2"]
+    given = [script.parse(["--work", "w", *other.split()]) for other in others]
+    assert len({script.plans(arguments)[0].directory(tmp_path) for arguments in given}) == len(others)
+
+
+@pytest.mark.parametrize("wrong", [["--rate", "0.5"], ["--noise", "instance"], ["--methods", "mixup"], ["--minutes"]])
+def test_paper_gpu_refuses_what_the_paper_has_not(bench: Callable[[str], Any], wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        bench("paper_gpu").parse(["--work", "w", *wrong])
+    assert stop.value.code == 2
+
+
+def test_the_papers_figures_are_found_by_noise_and_rate(bench: Callable[[str], Any]) -> None:
+    errors = bench("paper_gpu").paper_errors
+    assert errors("pair", 0.4) == {"default": 0.184, "active-bias": 0.176, "co-teaching": 0.152, "selfie": 0.133}
+    assert errors("symmetric", 0.3)["selfie"] == 0.12
+
+
+def test_a_toy_is_named_so(bench: Callable[[str], Any]) -> None:
+    script = bench("paper_gpu")
+    named = {
+        "": "paper_gpu-pair-0.4-tensorflow",
+        "--noise symmetric --engine jax --precision bfloat16": "paper_gpu-symmetric-0.4-jax-bfloat16",
+        "--epochs 3 --variant official": "paper_gpu-toy-pair-0.4-tensorflow-official",
+        "--limit 300": "paper_gpu-toy-pair-0.4-tensorflow",
+    }
+    for given, name in named.items():
+        arguments = script.parse(["--work", "w", *given.split()])
+        assert script.result_name(arguments) == name
+        assert ("toy" in script.title(arguments)) == ("toy" in name)
+
+
+def test_paper_gpu_prints_ours_beside_the_papers(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script = bench("paper_gpu")
+    arguments = script.parse(
+        ["--work", str(tmp_path), "--engine", "jax", "--methods", "default", "co-teaching", "selfie"]
+    )
+    planned = script.plans(arguments)
+    write_run(planned[0].directory(tmp_path), [0.3, 0.2, 0.25])
+    write_run(planned[1].directory(tmp_path), [0.4, 0.5], finished=False, device="CPU, 2 cores")
+    runs = [script.run_figures(plan, tmp_path) for plan in planned]
+    found = script.figures(arguments, runs, script.paper_errors("pair", 0.4))
+    assert json.loads(json.dumps(found)) == found
+    assert (found["complete"], found["the_papers_setting"]) == (False, True)
+    finished, under_way, not_begun = found["runs"]
+    assert finished["best_test_error"] == 0.2
+    assert finished["papers_best_test_error"] == 0.184
+    assert (finished["seconds_per_epoch"], finished["images_per_second"]) == (2.0, 1000)
+    assert finished["versions"] == {"keras": "3.0", "jax": "0.9"}
+    assert (under_way["epochs_done"], under_way["best_test_error_so_far"]) == (2, 0.4)
+    assert not {"seconds_per_epoch", "images_per_second"} & set(under_way), "absolute times are for a GPU alone"
+    assert (not_begun["epochs_done"], not_begun["best_test_error_so_far"]) == (0, None)
+    lines = [line.split() for line in script.table(found["runs"]).splitlines()]
+    assert lines[0][:5] == ["method", "seed", "ours", "paper", "difference"]
+    assert lines[1] == ["default", "0", "20.0", "18.4", "+1.6", "25.0", "19.0", "2.0", "1,000", "finished"]
+    assert lines[2] == ["co-teaching", "0", "40.0", "15.2", "+24.8", "-", "-", "-", "-", "2", "epochs", "done"]
+    assert lines[3][2:5] == ["-", "13.3", "-"]
+
+
+def test_four_methods_averages_finished_runs_over_seeds(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script, slices = bench("four_methods"), bench("slices")
+    given = ["--data", "mnist", "--work", str(tmp_path), "--methods", "default", "selfie", "--noise", "pair"]
+    arguments = script.parse(given)
+    planned = script.plans(arguments)
+    for plan, best in zip(planned[:5], [0.2, 0.1, 0.4, 0.2, 0.3], strict=True):
+        write_run(plan.directory(tmp_path), [0.5, best], finished=best != 0.3)
+    found = script.figures(arguments, [slices.measured(plan, tmp_path) for plan in planned])
+    assert json.loads(json.dumps(found)) == found
+    assert (found["complete"], found["runs_finished"], found["runs_planned"]) == (False, 4, 6)
+    own = found["over_seeds"]["pair 0.4"]
+    assert own["default"]["seeds"] == 2, "the third one is not finished"
+    assert own["default"]["best_test_error"] == {"mean": 0.3, "std": 0.1414}
+    assert own["selfie"]["label_precision"] == {"mean": 0.75, "std": 0.0}
+    assert "refurbishment_accuracy" not in own["selfie"], "metrics.csv has none"
+    head, *lines = [re.split(" {2,}", line.strip()) for line in script.table(own).splitlines()]
+    assert head[:4] == ["method", "seeds", "best", "last"]
+    assert lines[0][:3] == ["default", "2", "30.0 ± 14.1"]
+    assert lines[0][-1] == "-"
+
+
+def test_one_seed_has_no_deviation(bench: Callable[[str], Any]) -> None:
+    assert bench("four_methods").percent({"mean": 0.123, "std": None}) == "12.3"
+
+
+def test_cpu_slice_ends_a_run_between_steps(bench: Callable[[str], Any]) -> None:
+    own = bench("slices").Slice(0.0, Silent())
+    assert own.has_room(), "the first run of a call always begins, or no call would get any further"
+    own.start({"on_cpu": True})
+    with stop_on_signals() as stop:
+        own.epoch({}, 10.0)
+        assert not own.over, "an epoch that is over is left alone: it is saved, and evaluated"
+        own.steps(1, 10)
+        assert stop.signal == "SIGTERM"
+    assert own.over
+    assert not own.has_room()
+
+
+def test_gpu_slice_ends_a_run_when_the_next_epoch_would_not_fit(
+    bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = bench("slices")
+
+    def at(seconds: float) -> None:
+        monkeypatch.setattr(slices.time, "monotonic", lambda: seconds)
+
+    at(100.0)
+    own = slices.Slice(10.0, Silent(), started=0.0)
+    assert own.has_room()
+    own.start({"on_cpu": False})
+    # the first epoch compiles, and says nothing of what the next one takes: 1.2 x 50 s + 5 s are wanted
+    for seconds in (300.0, 350.0, 400.0, 450.0, 500.0):
+        at(seconds)
+        own.epoch({}, 1e4)
+    at(540.0)
+    with pytest.raises(RunStoppedError):
+        own.epoch({}, 1e4)
+    assert own.over
+    assert own.shown.epochs == 6
+    assert not own.has_room(), "another run would have to compile, and to train an epoch"
+
+
+def test_gpu_slice_lets_a_run_finish_after_its_last_epoch(bench: Callable[[str], Any]) -> None:
+    own = bench("slices").Slice(0.0, Silent())
+    own.start({"on_cpu": False})
+    own.epoch({}, 0.0)
+    assert not own.over
+
+
+class FakePlan:
+    """A plan whose training does `act`."""
+
+    def __init__(self, act: Callable[[Any], None]) -> None:
+        self.act, self.done = act, False
+
+    def finished(self, work: Path) -> bool:
+        return self.done
+
+    def train(self, work: Path, reporter: Any, force: bool) -> None:
+        self.act(reporter)
+        self.done = True
+
+
+def test_runs_are_made_in_order_until_the_slice_is_over(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    slices = bench("slices")
+    own, written = slices.Slice(None, Silent()), []
+
+    def over(reporter: Any) -> None:
+        reporter.over = True
+        raise RunStoppedError("over")
+
+    planned = [FakePlan(lambda reporter: None), FakePlan(over), FakePlan(lambda reporter: None)]
+    assert not slices.train_all(planned, tmp_path, own, False, lambda: written.append([p.done for p in planned]))
+    assert [plan.done for plan in planned] == [True, False, False]
+    assert written[0] == [True, False, False]
+    planned[1].act = lambda reporter: None
+    assert slices.train_all(planned, tmp_path, slices.Slice(None, Silent()), False, lambda: None)
+
+
+def test_a_signal_from_elsewhere_is_an_error(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    slices = bench("slices")
+
+    def stopped(reporter: Any) -> None:
+        raise RunStoppedError("runs/x: stopped by SIGTERM")
+
+    with pytest.raises(RunStoppedError):
+        slices.train_all([FakePlan(stopped)], tmp_path, slices.Slice(None, Silent()), False, lambda: None)
+
+
+def test_exit_status_tells_whether_to_call_again(
+    bench: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    slices = bench("slices")
+    slices.run_script(lambda: True)
+    with pytest.raises(SystemExit) as stop:
+        slices.run_script(lambda: False)
+    assert stop.value.code == 3
+    assert "the same command goes on" in capsys.readouterr().out
+
+    def fails() -> bool:
+        raise TrainerError("runs/x: broken")
+
+    with pytest.raises(SystemExit) as stop:
+        slices.run_script(fails)
+    assert stop.value.code == "error: runs/x: broken"
+
+
+def test_results_are_written_whole(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    path = tmp_path / "results" / "x.json"
+    bench("slices").write_results(path, "x", {"complete": True})
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert (found["bench"], found["complete"]) == ("x", True)
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.json"]
+
+
+def test_method_costs_tells_whether_each_claim_holds(bench: Callable[[str], Any]) -> None:
+    seconds = {"default": [1.0, 1.2, 9.0], "selfie": [1.2] * 3, "active-bias": [1.5] * 3, "co-teaching": [2.4] * 3}
+    found = bench("method_costs").ratios({**seconds, "fit": [1.08] * 3})
+    assert found["selfie_over_default"] == {"ratio": 1.0, "at_most": 1.05, "holds": True}
+    assert found["active-bias_over_default"] == {"ratio": 1.25, "at_most": 1.05, "holds": False}
+    assert found["co-teaching_over_default"]["holds"]
+    assert found["default_throughput_over_fit"] == {"ratio": 0.9, "at_least": 0.95, "holds": False}
+    assert "default_throughput_over_fit" not in bench("method_costs").ratios(seconds)

@@ -1,0 +1,96 @@
+"""Run directories as `trainer run` leaves them, made of chosen test errors: what the tests of the report read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from datatools.dataset import Dataset
+from datatools.manifest import read_manifest
+
+REFURBISHES = ("selfie",)
+CHOOSES = ("selfie", "co-teaching")
+
+
+def made_run(directory: Path, method: str, seed: int, errors: list[float], **more: Any) -> Path:
+    """A run directory with the files that a report reads.
+
+    Args:
+        errors: the test error of each epoch, of all restarts together.
+        more: "epochs" (of one run; all by default), "noise" (of config.json's dataset), "name" and "train_records" of
+            the dataset, "data" (a Dataset that is there: path, SHA-256, noise and samples.h5 follow from it),
+            "num_classes" of the confusion matrix, and any other key of config.json.
+    """
+    directory.mkdir(parents=True)
+    data: Dataset | None = more.pop("data", None)
+    noise = more.pop("noise", {"type": "pair", "rate": 0.4, "seed": seed, "parent": {"name": "digits"}})
+    dataset = {
+        "name": more.pop("name", f"digits-pair-0.4-seed{seed}"),
+        "train_records": more.pop("train_records", 200),
+        "noise": noise if data is None else data.metadata.noise,
+    }
+    if data is not None:
+        dataset |= {"name": data.metadata.name, "path": str(data.path), "sha256": data.sha256}
+        dataset["train_records"] = data.metadata.num_records("train")
+        write_samples(directory / "samples.h5", data, refurbish=method in REFURBISHES)
+    classes = more.pop("num_classes", 3 if data is None else data.metadata.num_classes)
+    config = {
+        "method": method,
+        "network": "small-cnn",
+        "epochs": len(errors),
+        "seed": seed,
+        "device": "CPU, 2 cores",
+        "versions": {"python": "3.11.0", "keras": "3.10.0", "jax": None},
+        **more,
+        "dataset": dataset,
+    }
+    (directory / "config.json").write_text(json.dumps(config))
+    write_metrics(directory / "metrics.csv", method, errors)
+    (directory / "result.json").write_text(json.dumps(result(method, errors, classes)))
+    return directory
+
+
+def write_metrics(path: Path, method: str, errors: list[float]) -> None:
+    """metrics.csv with the columns that the method fills; its first epoch is a warm-up."""
+    refurbishes, chooses = method in REFURBISHES, method in CHOOSES
+    columns = ["epoch", "test_error", *(["label_precision", "label_recall"] if chooses else [])]
+    columns += ["refurbished", "refurbishment_accuracy"] if refurbishes else []
+    lines = [",".join(columns)]
+    for epoch, error in enumerate(errors):
+        cells = [str(epoch + 1), repr(error)]
+        cells += (["", ""] if epoch == 0 else ["0.8", "0.7"]) if chooses else []
+        cells += (["0", ""] if epoch == 0 else ["100", "0.9"]) if refurbishes else []
+        lines.append(",".join(cells))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def result(method: str, errors: list[float], classes: int) -> dict[str, Any]:
+    """result.json."""
+    confusion = np.full((classes, classes), 1) + 9 * np.eye(classes, dtype=int)
+    return {
+        "method": method,
+        "best_test_error": min(errors),
+        "last_test_error": errors[-1],
+        "mean_last10_test_error": float(np.mean(errors[-10:])),
+        "best_test_error_all_runs": min(errors),
+        "confusion_matrix": {"last": confusion.tolist()},
+        "wall_seconds": 75.0,
+    }
+
+
+def write_samples(path: Path, data: Dataset, refurbish: bool) -> None:
+    """samples.h5 of a run that gave every second sample its clean label back, or none."""
+    count = data.metadata.num_records("train")
+    given = data.labels("train").astype(np.int32)
+    clean = given
+    if data.metadata.noise is not None:
+        clean = read_manifest(data.manifest_path, count, data.metadata.num_classes).clean_labels
+    refurbished = np.where((np.arange(count) % 2 == 0) & refurbish, clean, -1).astype(np.int32)
+    with h5py.File(path, "w") as file:
+        file["id"] = np.arange(count, dtype=np.uint32)
+        file["given_label"] = given
+        file["refurbished_label"] = refurbished

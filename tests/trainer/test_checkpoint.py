@@ -1,0 +1,292 @@
+"""checkpoint.h5: comes back as it was written, takes its place whole, and says in what two runs differ."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from trainer import checkpoint
+from trainer.checkpoint import (
+    Checkpoint,
+    Place,
+    code_sha256,
+    differences,
+    new_hdf5,
+    partial_path,
+    read_checkpoint,
+    replacing,
+    write_checkpoint,
+)
+from trainer.errors import TrainerError
+
+IDENTITY: dict[str, Any] = {
+    "settings": {
+        "method": "selfie",
+        "epochs": 3,
+        "seed": 0,
+        "learning_rate": 0.05,
+        "drop_epochs": [2, 3],
+        "method_settings": {"warm_up": 1, "refurbish": "remembered"},
+        "device": "auto",
+        "device_memory": None,
+        "noise_rate": 0.4,
+        "noise_rate_from": "manifest, realised",
+    },
+    "dataset": "0123456789abcdef" * 4,
+    "manifest": "f" * 64,
+    "code": "abcdef0123456789" * 4,
+    "packages": {"python": "3.12.1", "keras": "3.5.0", "jaxlib": None},
+    "device": "CPU, 2 cores",
+}
+
+
+def full() -> Checkpoint:
+    """Something in every field, and what JSON and HDF5 are tempted to change."""
+    return Checkpoint(
+        identity=deepcopy(IDENTITY),
+        place=Place(2, 17, 391),
+        noise_rate=0.1 + 0.2,
+        rows=[{"run": 1, "epoch": 1, "train_loss": 1 / 3, "label_precision": None, "refurbished": 0}] * 2,
+        seconds=12.000000000000002,
+        state={
+            "network_1/0000-kernel": np.arange(6, dtype=np.float32).reshape(1, 2, 3) / 7,
+            "network_1/0001-seed": np.array([2**32 - 1, 0], np.uint32),
+            "optimizer_1/0000": np.array(2**40, np.int64),
+        },
+        memory={
+            "uncertainty": np.array([np.inf, np.nan, -0.0, 1e-45], np.float32),
+            "history": np.full((4, 2), -1, np.int32),
+            "empty": np.empty((0, 3), np.float64),
+        },
+        sums={"loss_2": np.array([1.5], np.float32)},
+        kept={"confusion/best": np.eye(3, dtype=np.int64), "weights/network_1/0000-kernel": np.zeros(2, np.float32)},
+    )
+
+
+def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
+    for name in ("identity", "place", "noise_rate", "rows", "seconds"):
+        assert getattr(one, name) == getattr(other, name)
+    for group in checkpoint.GROUPS:
+        mine, theirs = getattr(one, group), getattr(other, group)
+        assert mine.keys() == theirs.keys()
+        for name, values in theirs.items():
+            assert (mine[name].dtype, mine[name].shape) == (values.dtype, values.shape)
+            assert mine[name].tobytes() == values.tobytes()
+
+
+def test_every_field_comes_back_to_the_bit(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "checkpoint.h5", full())
+    found = read_checkpoint(tmp_path / "checkpoint.h5")
+    assert_equal(found, full())
+    assert isinstance(found.place, Place)
+
+
+def test_what_was_not_kept_comes_back_empty(tmp_path: Path) -> None:
+    small = Checkpoint(deepcopy(IDENTITY), Place(), 0.0, [])
+    write_checkpoint(tmp_path / "checkpoint.h5", small)
+    assert_equal(read_checkpoint(tmp_path / "checkpoint.h5"), small)
+
+
+@given(
+    values=arrays.arrays(
+        st.sampled_from([np.float32, np.float64, np.int32, np.uint8]), arrays.array_shapes(min_dims=0, min_side=0)
+    ),
+    loss=st.floats(allow_nan=False),
+)
+def test_any_numbers_come_back_to_the_bit(
+    values: np.ndarray, loss: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.h5"
+    saved = Checkpoint(deepcopy(IDENTITY), Place(0, 0, 1), loss, [{"loss": loss}], state={"a/b": values})
+    write_checkpoint(path, saved)
+    assert_equal(read_checkpoint(path), saved)
+
+
+def test_rows_of_a_long_run_fit(tmp_path: Path) -> None:
+    # HDF5 keeps no attribute beyond 64 KiB
+    long = full()
+    long.rows = [{"run": 1, "epoch": number, "train_loss": number / 7} for number in range(5000)]
+    write_checkpoint(tmp_path / "checkpoint.h5", long)
+    assert read_checkpoint(tmp_path / "checkpoint.h5").rows == long.rows
+
+
+def test_the_same_checkpoint_is_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one.h5", "two.h5"):
+        write_checkpoint(tmp_path / name, full())
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+# Replaced whole
+
+
+def test_a_checkpoint_that_cannot_be_made_leaves_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.h5"
+    write_checkpoint(path, full())
+    before = path.read_bytes()
+    unfit = full()
+    unfit.memory["strange"] = np.array([object()])
+    with pytest.raises(TypeError):
+        write_checkpoint(path, unfit)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {path.name: before}
+
+
+def test_a_file_takes_its_place_only_when_its_block_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with replacing(path) as partial:
+        partial.write_text("first")
+        assert partial == partial_path(path)
+        assert not path.exists()
+    assert path.read_text() == "first"
+
+    def fail() -> None:
+        with replacing(path) as partial:
+            partial.write_text("second")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "first"
+
+
+def test_a_half_made_hdf5_file_never_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+
+    def fail() -> None:
+        with new_hdf5(path) as file:
+            file["values"] = np.arange(3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with new_hdf5(path) as file:
+        file["values"] = np.arange(3)
+        assert list(tmp_path.iterdir()) == []
+    with h5py.File(path, "r") as file:
+        assert file["values"][()].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [28, 13, 5])
+def test_what_the_system_refuses_is_one_line(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.h5"
+    write_checkpoint(path, full())
+    before = path.read_bytes()
+
+    def refuse(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(number, "the system's own words")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(TrainerError) as said:
+        write_checkpoint(path, full())
+    assert str(said.value).startswith(f"{path}: cannot be written (the system's own words)")
+    assert "--resume" in str(said.value)
+    assert "\n" not in str(said.value)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {path.name: before}
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="cannot be written"):
+        write_checkpoint(tmp_path / "gone" / "checkpoint.h5", full())
+
+
+# Damaged
+
+
+@pytest.mark.parametrize("part", [0, 1, 8, 100, 1000, -1])
+def test_a_checkpoint_that_was_cut_is_refused(part: int, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.h5"
+    write_checkpoint(path, full())
+    path.write_bytes(path.read_bytes()[:part])
+    with pytest.raises(TrainerError, match="cannot be read") as said:
+        read_checkpoint(path)
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("head", [b"", b"[]", b"{}", b"\xff", b'{"identity": 1}', b'{"identity": {}, "place": [1]}'])
+def test_a_head_that_is_damaged_is_refused(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.h5"
+    write_checkpoint(path, full())
+    with h5py.File(path, "r+") as file:
+        del file["head"]
+        file.create_dataset("head", data=np.frombuffer(head, np.uint8))
+    with pytest.raises(TrainerError, match="cannot be read"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="cannot be read"):
+        read_checkpoint(tmp_path / "checkpoint.h5")
+
+
+# In what two runs differ
+
+
+def changed(**others: Any) -> dict[str, Any]:
+    now = deepcopy(IDENTITY)
+    now["settings"] |= others
+    return now
+
+
+def test_a_run_differs_in_nothing_from_itself() -> None:
+    assert differences(IDENTITY, deepcopy(IDENTITY)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ({"epochs": 4}, ["--epochs 4 (the run has 3)"]),
+        ({"seed": 1, "learning_rate": 0.1}, ["--seed 1 (the run has 0)", "--learning-rate 0.1 (the run has 0.05)"]),
+        ({"drop_epochs": [1]}, ["--drop-epochs [1] (the run has [2, 3])"]),
+        (
+            {"method_settings": {"warm_up": 2, "refurbish": "remembered"}},
+            ["--warm-up 2 (the run has 1)"],
+        ),
+        ({"method": "default", "method_settings": {}}, ["--method default (the run has selfie)"]),
+        ({"device": "cpu", "device_memory": 100, "noise_rate_from": "--noise-rate"}, []),
+    ],
+)
+def test_settings_are_named_as_the_command_line_has_them(others: dict[str, Any], named: list[str]) -> None:
+    assert sorted(differences(IDENTITY, changed(**others))[0]) == sorted(named)
+    assert differences(IDENTITY, changed(**others))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "firm", "named"),
+    [
+        ("dataset", "9" * 64, True, "dataset.json 999999999999… (the run has 0123456789ab…)"),
+        ("manifest", None, True, "manifest.h5"),
+        ("code", "9" * 64, False, "code 999999999999… (the run has abcdef012345…)"),
+        ("device", "GPU, H200", False, "device GPU, H200 (the run has CPU, 2 cores)"),
+        ("packages", {"python": "3.12.1", "keras": "3.6.0"}, False, "keras 3.6.0 (the run has 3.5.0)"),
+        ("packages", {"keras": "3.5.0"}, False, "python None (the run has 3.12.1)"),
+    ],
+)
+def test_what_a_run_stands_on_is_named(key: str, value: Any, firm: bool, named: str) -> None:
+    now = {**deepcopy(IDENTITY), key: value}
+    forbidding, doubtful = differences(IDENTITY, now)
+    (only,) = forbidding if firm else doubtful
+    assert named in only
+    assert not (doubtful if firm else forbidding)
+
+
+def test_the_code_s_hash_is_of_every_source_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "checkpoint.py").write_text("a")
+    monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
+    hashes = [code_sha256()]
+    for name, text in (("part/new.py", "b"), ("part/new.py", "c"), ("part/other.py", "c")):
+        (tmp_path / name).write_text(text)
+        hashes.append(code_sha256())
+    assert len(set(hashes)) == 4
+    (tmp_path / "notes.txt").write_text("no code")
+    assert code_sha256() == hashes[-1]

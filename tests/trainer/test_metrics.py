@@ -1,0 +1,340 @@
+"""Figures of an epoch and of a run, each checked against one that was counted by hand; and the held-out samples."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datatools.dataset import Dataset
+from tests.trainer.interrupted import Silent, config_for
+from tests.trainer.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
+from trainer.data import held_out_rows, load
+from trainer.errors import TrainerError
+from trainer.loop import train
+from trainer.methods import METHODS
+from trainer.metrics import class_errors, columns, evaluation_metrics, result, totals, training_metrics
+
+# What an evaluation tells
+
+UNEVEN = np.array([[90, 10, 0], [0, 0, 0], [1, 0, 1]])
+"""100 images of the first class, none of the second, 2 of the third."""
+
+
+def test_errors_of_classes_leave_out_those_without_images() -> None:
+    found = class_errors(UNEVEN)
+    assert found[0] == pytest.approx(0.1)
+    assert np.isnan(found[1])
+    assert found[2] == 0.5
+
+
+def test_the_balanced_error_is_the_mean_of_the_classes_that_are_there() -> None:
+    found = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}])
+    assert found == {
+        "test_loss": 0.5,
+        "test_error": pytest.approx(11 / 102),
+        "test_balanced_error": pytest.approx((0.1 + 0.5) / 2),
+    }
+
+
+@given(counts=st.integers(1, 30))
+def test_for_even_classes_the_balanced_error_is_the_error(counts: int) -> None:
+    random = np.random.default_rng(counts)
+    right = random.integers(0, counts + 1, 4)
+    confusion = np.diag(right)
+    confusion[np.arange(4), (np.arange(4) + 1) % 4] += counts - right
+    found = evaluation_metrics("test", [{"loss": 0.0, "confusion": confusion}])
+    assert found["test_balanced_error"] == pytest.approx(found["test_error"])
+
+
+def test_a_second_network_has_figures_of_its_own() -> None:
+    other = np.diag([5, 5, 0])
+    found = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}, {"loss": 5.0, "confusion": other}])
+    assert (found["test_loss_2"], found["test_error_2"]) == (0.5, 0.0)
+    assert found["test_error"] == pytest.approx(11 / 102)
+    assert "test_balanced_error_2" not in found
+
+
+def test_the_engine_s_confusion_matrix_has_the_truth_in_its_rows(tf: Any) -> None:
+    data = training_data(60)
+    engine = tensorflow_engine(run_config(), data)
+    (found,) = engine.evaluate()
+    images = tf.constant(data.test_images)
+    from trainer.engine.step import standardise
+
+    predicted = np.argmax(engine.networks[0](standardise(images), training=False).numpy(), axis=1)
+    expected = np.zeros((3, 3), int)
+    np.add.at(expected, (data.test_labels, predicted), 1)
+    np.testing.assert_array_equal(found["confusion"], expected)
+
+
+# What training tells
+
+
+def test_sums_of_slices_are_joined_in_order() -> None:
+    parts = [{"loss": np.array([1.0, 2.0])}, {"loss": np.array([3.0])}]
+    assert totals(parts)["loss"].tolist() == [1, 2, 3]
+    assert totals([]) == {}
+
+
+def sums(**others: float) -> dict[str, np.ndarray]:
+    """Two steps of 10 samples; each figure is of the first step, half of it of the second."""
+    base = {"samples": 10, "loss": 5, "errors": 4, "clean_errors": 2, "truly_clean": 8}
+    found = {key: np.array([value, value / 2], np.float32) for key, value in {**base, **others}.items()}
+    return {**found, "samples": np.array([10, 10], np.float32)}
+
+
+def test_training_s_figures_are_shares_of_the_samples() -> None:
+    found = training_metrics(sums(), 1)
+    assert (found["train_loss"], found["train_error"], found["clean_train_error"]) == (7.5 / 20, 6 / 20, 3 / 20)
+    assert found["label_precision"] is None
+    assert found["label_recall"] is None
+
+
+def test_precision_and_recall_of_the_clean_set() -> None:
+    found = training_metrics(sums(clean_set=6, clean_set_right=4), 1)
+    assert found["label_precision"] == pytest.approx(6 / 9)
+    assert found["label_recall"] == pytest.approx(6 / 12)
+
+
+def test_without_a_choice_there_is_no_precision_and_no_recall() -> None:
+    found = training_metrics(sums(clean_set=0, clean_set_right=0), 1)
+    assert found["label_precision"] is None
+    assert found["label_recall"] is None
+
+
+def test_each_network_s_training_is_told_apart() -> None:
+    found = training_metrics(
+        sums(
+            loss_2=10, errors_2=6, clean_errors_2=0, clean_set=6, clean_set_right=4, clean_set_2=4, clean_set_right_2=4
+        ),
+        2,
+    )
+    assert (found["train_loss"], found["train_loss_2"]) == (7.5 / 20, 15 / 20)
+    assert (found["train_error_2"], found["clean_train_error_2"]) == (9 / 20, 0.0)
+    assert (found["label_precision_2"], found["label_recall_2"]) == (1.0, pytest.approx(6 / 12))
+
+
+def test_sums_are_added_so_that_slices_make_no_difference() -> None:
+    values = np.random.default_rng(0).uniform(0, 100, 999).astype(np.float32)
+    steps = {"samples": np.ones(999, np.float32), "loss": values}
+    whole = training_metrics(steps, 1)
+    for cuts in ([1], [500], list(range(1, 999))):
+        parts = [
+            dict(zip(steps, part, strict=True))
+            for part in zip(*(np.split(v, cuts) for v in steps.values()), strict=True)
+        ]
+        assert training_metrics(totals(parts), 1) == whole
+
+
+# Columns
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize("name", METHODS)
+def test_columns_are_those_that_a_method_and_a_dataset_can_fill(name: str, known: bool, held_out: bool) -> None:
+    method = METHODS[name].from_options(4, {})
+    data = training_data(12)
+    data = replace(data, clean_labels=data.clean_labels if known else None)
+    if held_out:
+        data = replace(data, validation_labels=data.test_labels, validation_images=data.test_images)
+    found = columns(method, data)
+    assert len(set(found)) == len(found)
+    assert found[:3] == ["run", "epoch", "learning_rate"]
+    assert found[-2:] == ["seconds", "images_per_second"]
+    assert ("test_error_2" in found) == ("label_recall_2" in found or (not known and name == "co-teaching"))
+    assert ("test_error_2" in found) == (name == "co-teaching")
+    assert ("label_precision" in found) == (known and name in ("selfie", "co-teaching"))
+    assert ("clean_train_error" in found) == known
+    assert ("refurbished" in found) == (name == "selfie")
+    assert ("refurbishment_accuracy" in found) == (known and name == "selfie")
+    validation = ["validation_loss", "validation_error", "validation_balanced_error"]
+    assert [column for column in found if column.startswith("validation")] == (validation if held_out else [])
+
+
+# result.json
+
+
+def row(
+    run: int, epoch: int, test: float, validation: float | None = None, second: float | None = None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"run": run, "epoch": epoch, "test_error": test, "test_balanced_error": test / 2}
+    found |= {} if validation is None else {"validation_error": validation}
+    return found if second is None else {**found, "test_error_2": second}
+
+
+def test_the_headline_is_the_final_run_s() -> None:
+    rows = [row(1, 1, 0.1), row(1, 2, 0.3), row(2, 1, 0.4), row(2, 2, 0.2), row(2, 3, 0.3)]
+    found = result("selfie", rows, 1, {}, 12.5)
+    assert (found["best_test_error"], found["last_test_error"]) == (0.2, 0.3)
+    assert found["mean_last10_test_error"] == pytest.approx(0.3)
+    assert found["best_test_error_all_runs"] == 0.1
+    assert [own["best_test_error"] for own in found["runs"]] == [0.1, 0.2]
+    assert found["last_test_balanced_error"] == 0.15
+    assert found["wall_seconds"] == 12.5
+    assert "selected" not in found
+    assert "second_network" not in found
+
+
+def test_the_mean_is_of_the_last_ten_epochs() -> None:
+    rows = [row(1, number, number / 100) for number in range(1, 16)]
+    assert result("default", rows, 1, {}, 1.0)["mean_last10_test_error"] == pytest.approx(
+        np.mean(np.arange(6, 16)) / 100
+    )
+
+
+def test_the_selected_epoch_is_the_first_of_the_lowest_validation_error_whatever_the_test_says() -> None:
+    rows = [row(1, 1, 0.1, 0.5), row(1, 2, 0.4, 0.2), row(1, 3, 0.3, 0.2), row(1, 4, 0.2, 0.3)]
+    found = result("default", rows, 1, {}, 1.0)
+    assert found["selected"] == {"epoch": 2, "validation_error": 0.2, "test_error": 0.4}
+    assert found["best_test_error"] == 0.1
+
+
+def test_each_run_selects_for_itself() -> None:
+    rows = [row(1, 1, 0.1, 0.0), row(2, 1, 0.4, 0.2), row(2, 2, 0.3, 0.1)]
+    found = result("selfie", rows, 1, {}, 1.0)
+    assert found["selected"]["epoch"] == 2
+    assert [own["selected"]["validation_error"] for own in found["runs"]] == [0.0, 0.1]
+
+
+def test_a_validation_error_of_zero_selects_too() -> None:
+    assert result("default", [row(1, 1, 0.5, 0.0)], 1, {}, 1.0)["selected"]["epoch"] == 1
+
+
+def test_the_second_network_is_told_beside_the_first() -> None:
+    found = result("co-teaching", [row(1, 1, 0.1, second=0.3), row(1, 2, 0.2, second=0.05)], 2, {}, 1.0)
+    assert found["best_test_error"] == 0.1
+    assert found["second_network"]["best_test_error"] == 0.05
+    assert found["second_network"]["mean_last10_test_error"] == pytest.approx(0.175)
+
+
+def test_a_class_without_images_has_no_error_in_json() -> None:
+    found = result("default", [row(1, 1, 0.1)], 1, {"confusion/last": UNEVEN, "weights/a": np.zeros(2)}, 1.0)
+    assert found["per_class_test_error"] == {"last": [pytest.approx(0.1), None, 0.5]}
+    assert found["confusion_matrix"] == {"last": UNEVEN.tolist()}
+    json.dumps(found, allow_nan=False)
+
+
+# Held-out samples
+
+
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=6),
+    fraction=st.floats(0.05, 0.9),
+    seed=st.integers(0, 1000),
+)
+def test_of_each_label_its_share_is_held_out(counts: list[int], fraction: float, seed: int) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    expected = [int(np.floor(fraction * count + 0.5)) for count in counts]
+    if not sum(expected):
+        with pytest.raises(TrainerError, match="holds out no sample"):
+            held_out_rows(labels, fraction, seed)
+        return
+    rows = held_out_rows(labels, fraction, seed)
+    assert np.bincount(labels[rows], minlength=len(counts)).tolist() == expected
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(rows, held_out_rows(labels, fraction, seed))
+
+
+def test_another_seed_holds_out_others() -> None:
+    labels = np.arange(300) % 3
+    assert not np.array_equal(held_out_rows(labels, 0.2, 0), held_out_rows(labels, 0.2, 1))
+    assert held_out_rows(labels, 0.0, 0).tolist() == []
+
+
+def test_every_sample_is_held_out_equally_often() -> None:
+    labels = np.arange(60) % 3
+    times = np.zeros(60)
+    for seed in range(400):
+        times[held_out_rows(labels, 0.25, seed)] += 1
+    # 100 expected each, standard deviation 8.7
+    assert 60 < times.min() <= times.max() < 140
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """90 images in no order, a third of their labels wrong."""
+    ids, clean, pixels = examples(90)
+    labels = np.where(ids % 3 == 1, (clean + 1) % 3, clean)
+    order = np.random.default_rng(0).permutation(90)
+    made = (ids[order], labels[order], pixels[order])
+    directory = tmp_path_factory.mktemp("noisy") / "set"
+    return write_dataset(directory, made, examples(12), labels="noisy", clean_labels=clean, train_files=2)
+
+
+def test_held_out_samples_keep_the_labels_they_have(noisy: Dataset) -> None:
+    data, whole = load(noisy, 0.2, 5), load(noisy)
+    np.testing.assert_array_equal(data.validation_labels, whole.train_labels[data.validation_ids])
+    np.testing.assert_array_equal(data.train_labels, whole.train_labels[data.ids])
+    assert data.clean_labels is not None
+    assert whole.clean_labels is not None
+    np.testing.assert_array_equal(data.clean_labels, whole.clean_labels[data.ids])
+    assert not set(data.ids) & set(data.validation_ids)
+
+
+@pytest.fixture(scope="module")
+def validated(tf: Any, noisy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of SELFIE with a fifth of the samples held out."""
+    directory = tmp_path_factory.mktemp("validated") / "run"
+    options = {"warm_up": 1, "history_length": 1, "restarts": 1}
+    config = config_for("selfie", noisy, epochs=4, batch_size=15, validation_fraction=0.2, method_options=options)
+    train(config, noisy, directory, Silent())
+    return directory
+
+
+def read_samples(directory: Path) -> dict[str, np.ndarray]:
+    with h5py.File(directory / "samples.h5", "r") as file:
+        return {name: values[()] for name, values in file.items()}
+
+
+def test_held_out_samples_are_never_trained_on(validated: Path, noisy: Dataset) -> None:
+    samples, data = read_samples(validated), load(noisy, 0.2, 0)
+    held_out = samples["held_out"]
+    assert samples["id"].tolist() == list(range(90))
+    assert np.flatnonzero(held_out).tolist() == data.validation_ids.tolist()
+    assert held_out.sum() == 18
+    np.testing.assert_array_equal(samples["given_label"], load(noisy).train_labels)
+    for name, missing in (("last_prediction", -1), ("refurbished_label", -1)):
+        assert (samples[name][held_out] == missing).all()
+    assert (samples["last_prediction"][~held_out] >= 0).all()
+    assert np.isnan(samples["last_loss"][held_out]).all()
+    assert np.isfinite(samples["last_loss"][~held_out]).all()
+    assert np.isnan(samples["uncertainty"][held_out]).all()
+
+
+def test_the_selected_epoch_of_a_run_is_its_rows_and_its_weights_are_kept(validated: Path) -> None:
+    found = json.loads((validated / "result.json").read_text())
+    with (validated / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["run"] == "2"]
+    errors = [float(row["validation_error"]) for row in rows]
+    chosen = rows[errors.index(min(errors))]
+    assert found["selected"] == {
+        "epoch": int(chosen["epoch"]),
+        "validation_error": min(errors),
+        "test_error": float(chosen["test_error"]),
+    }
+    for name in ("last", "best", "selected"):
+        matrix = np.array(found["confusion_matrix"][name])
+        assert matrix.sum() == 12
+        expected = {"last": found["last_test_error"], "best": found["best_test_error"]}
+        error = expected.get(name, found["selected"]["test_error"])
+        assert 1 - np.trace(matrix) / 12 == pytest.approx(error)
+    with h5py.File(validated / "weights.h5", "r") as file:
+        assert file["last"]["network_1"].keys() == file["selected"]["network_1"].keys()
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_one_line(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "set", examples(3), examples(3))
+    with pytest.raises(TrainerError, match=r"--validation-fraction 0\.9"):
+        load(dataset, 0.9)
+    with pytest.raises(TrainerError, match=r"--validation-fraction 0\.1"):
+        load(dataset, 0.1)

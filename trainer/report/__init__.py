@@ -1,0 +1,24 @@
+"""Finished runs side by side: a page, its data and its figures, and a table on the screen.
+
+Runs that differ in nothing but seeds (of the noise, of the training) form a group; a group is a line of the table.
+"""
+
+from __future__ import annotations
+
+from trainer.report.collect import HEADLINES, FinishedRun, Group, collect, groups
+from trainer.report.data_files import write_csv
+from trainer.report.figures import draw
+from trainer.report.table import table
+from trainer.report.writing import write_report
+
+__all__ = [
+    "HEADLINES",
+    "FinishedRun",
+    "Group",
+    "collect",
+    "draw",
+    "groups",
+    "table",
+    "write_csv",
+    "write_report",
+]

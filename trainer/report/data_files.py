@@ -1,0 +1,149 @@
+"""The data behind the page, as CSV and JSON. Errors, rates and shares are fractions, times seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.report.collect import HEADLINES, FinishedRun, Group, printable
+from trainer.report.matrices import Transitions
+from trainer.report.summary import Estimate, Panel, Row, final, wall_seconds
+
+FORMAT_VERSION = 1
+
+
+def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
+    """results.csv: a line a run."""
+    columns = (*Group._fields[:5], "seed", *HEADLINES, "best_test_error_all_runs", "refurbished")
+    more = ("settings", "noise_type", "noise_rate", "wall_seconds", "epochs_in_all", "device")
+    lines = []
+    for run in runs:
+        results = [_number(run.result.get(key)) for key in (*HEADLINES, "best_test_error_all_runs")]
+        refurbished = [final(run, key) for key in ("refurbished", "refurbishment_accuracy")]
+        facts = [run.group.settings, run.noise.kind, run.noise.rate, wall_seconds(run)]
+        facts += [len(run.metrics["epoch"]), _device(run)]
+        lines.append([*run.group[:5], run.seed, *results, *refurbished, printable(str(run.directory)), *facts])
+    _write(path, [*columns, "refurbishment_accuracy", "run_directory", *more], lines)
+
+
+def write_groups(rows: Sequence[Row], path: Path) -> None:
+    """groups.csv: a line a group, mean and sample deviation of each headline figure, and the paper's value."""
+    columns = [*Group._fields, "noise_type", "noise_rate", "runs"]
+    for name in (*HEADLINES, "refurbishment_accuracy", "wall_seconds"):
+        columns += [f"{name}_mean", f"{name}_deviation"]
+    lines = []
+    for row in rows:
+        cells: list[Any] = [*row.group, row.noise.kind, row.noise.rate, len(row.members)]
+        for figure in (*(row.errors[key] for key in HEADLINES), row.refurbished_right, row.seconds):
+            cells += [None, None] if figure is None else [figure.mean, figure.deviation]
+        lines.append([*cells, row.paper])
+    _write(path, [*columns, "paper_best_test_error"], lines)
+
+
+def write_curves(runs: Sequence[FinishedRun], path: Path) -> None:
+    """curves.csv: a line an epoch of a run, with every column that any run's metrics.csv has."""
+    names = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    lines = []
+    for run in runs:
+        for place in range(len(run.metrics["epoch"])):
+            values = [run.metrics[name][place] if name in run.metrics else np.nan for name in names]
+            cells = [None if np.isnan(value) else _whole(float(value)) for value in values]
+            lines.append([*run.group, run.seed, place + 1, *cells])
+    _write(path, [*Group._fields, "seed", "epoch_in_all", *map(printable, names)], lines)
+
+
+def write_matrices(found: Iterable[tuple[Group, Transitions]], path: Path) -> None:
+    """matrices.csv: samples by clean label and label, before and after refurbishment; a line a cell that has any."""
+    lines = []
+    for group, own in found:
+        for name, counts in (("before", own.before), ("after", own.after)):
+            if counts is not None:
+                for clean, label in np.argwhere(counts):
+                    lines.append([*group, name, own.runs, int(clean), int(label), int(counts[clean, label])])
+    _write(path, [*Group._fields, "matrix", "runs", "clean_label", "label", "samples"], lines)
+
+
+def write_json(
+    panels: Sequence[Panel], runs: Sequence[FinishedRun], left_out: Sequence[str], files: Sequence[str], path: Path
+) -> None:
+    """report.json: the figures' points, the runs behind them, what was left out, and the names of all files."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "panels": [
+            {
+                "dataset": panel.dataset,
+                "noise_type": panel.kind,
+                "network": panel.network,
+                "epochs": panel.epochs,
+                "points": [_point(row) for row in panel.rows],
+            }
+            for panel in panels
+        ],
+        "runs": [_run(run) for run in runs],
+        "left_out": list(left_out),
+        "files": list(files),
+    }
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _point(row: Row) -> dict[str, Any]:
+    return {
+        "noise_rate": row.noise.rate,
+        "noise": row.noise.name,
+        "method": row.group.method,
+        "settings": row.group.settings,
+        "seeds": [run.seed for run in row.members],
+        "runs": len(row.members),
+        "test_error": {key: _estimate(row.errors[key]) for key in HEADLINES},
+        "refurbishment_accuracy": _estimate(row.refurbished_right),
+        "wall_seconds": _estimate(row.seconds),
+        "paper_best_test_error": row.paper,
+    }
+
+
+def _run(run: FinishedRun) -> dict[str, Any]:
+    return {
+        "directory": printable(str(run.directory)),
+        **run.group._asdict(),
+        "seed": run.seed,
+        **{key: run.result[key] for key in HEADLINES},
+        "wall_seconds": wall_seconds(run),
+        "epochs_in_all": len(run.metrics["epoch"]),
+        "device": _device(run),
+        "versions": versions(run),
+    }
+
+
+def versions(run: FinishedRun) -> dict[str, str]:
+    """The versions of Python and packages that config.json names."""
+    found = run.config.get("versions")
+    items = found.items() if isinstance(found, dict) else ()
+    return {printable(str(name)): printable(str(value)) for name, value in items if value is not None}
+
+
+def _device(run: FinishedRun) -> str:
+    return printable(str(run.config.get("device") or ""))
+
+
+def _estimate(figure: Estimate | None) -> dict[str, Any] | None:
+    return None if figure is None else {"mean": figure.mean, "deviation": figure.deviation}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and abs(value) <= 1 else None
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(["" if cell is None else cell for cell in line] for line in lines)

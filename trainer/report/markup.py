@@ -1,0 +1,58 @@
+"""Elements of the page. Text goes in as text: the serialiser escapes it, so that no name can become markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+from xml.etree.ElementTree import Element, tostring
+
+from trainer.report.collect import printable
+
+Attributes = dict[str, str | float]
+Content = Element | str | None
+"""A child of an element; None is left out."""
+
+
+def tag(name: str, attributes: Mapping[str, str | float] | str | None = None, *content: Content) -> Element:
+    """An element.
+
+    Args:
+        attributes: by name; a string alone is its class.
+    """
+    given = {"class": attributes} if isinstance(attributes, str) else (attributes or {})
+    element = Element(name, {key: _text(value) for key, value in given.items()})
+    add(element, content)
+    return element
+
+
+def add(element: Element, content: Iterable[Content]) -> None:
+    """Append content to an element."""
+    for child in content:
+        if isinstance(child, Element):
+            element.append(child)
+        elif child is not None:
+            text = printable(child)
+            if len(element):
+                element[-1].tail = (element[-1].tail or "") + text
+            else:
+                element.text = (element.text or "") + text
+
+
+def html(element: Element) -> str:
+    """The element as HTML text."""
+    return tostring(element, encoding="unicode", method="html")
+
+
+def relative_link(path: str) -> str:
+    """A relative path as the target of a link; never one with a scheme of its own, as javascript: is."""
+    return quote(path if path.startswith(("/", ".")) else f"./{path}", errors="surrogateescape")
+
+
+def number(value: float) -> str:
+    """A coordinate: at most one decimal."""
+    text = f"{value:.1f}"
+    return text.removesuffix(".0")
+
+
+def _text(value: str | float) -> str:
+    return printable(value) if isinstance(value, str) else number(value)

@@ -1,0 +1,199 @@
+"""The page's first parts: test error against noise rate, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from xml.etree.ElementTree import Element
+
+from trainer.report.charts import line_chart, swatch
+from trainer.report.collect import HEADLINES, OWN
+from trainer.report.markup import Attributes, Content, add, tag
+from trainer.report.series import HEADLINE_TITLES, error_against_rate
+from trainer.report.summary import Estimate, Panel, Row
+
+SHORT_TITLES = dict(zip(HEADLINES, ("Best", "Last", "Mean of last 10"), strict=True))
+LONG = 24
+"""Names of more letters are broken over lines."""
+WIDE, NARROW = (640, 380), (340, 300)
+
+
+def error_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
+    """A figure for each panel and headline figure, and who is lowest at the highest rate."""
+    section = tag("section", {"id": "error", "aria-labelledby": "error-title"})
+    section.append(tag("h2", {"id": "error-title"}, "Test error against noise rate"))
+    text = (
+        "Mean over runs; bars are one standard deviation to each side. The best error is the lowest of all epochs, "
+        "chosen on the test set as the papers of the field do; the last and the mean of the last 10 epochs are not "
+        "chosen at all."
+    )
+    add(section, [tag("p", "quiet", text), _switch()])
+    for panel in panels:
+        section.append(tag("h3", None, panel.title))
+        for headline in HEADLINES:
+            section.append(_headline(panel, headline, style))
+    return section
+
+
+def table_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
+    """Mean and deviation of all headline figures, a table for each panel."""
+    section = tag("section", {"id": "table", "aria-labelledby": "table-title"})
+    section.append(tag("h2", {"id": "table-title"}, "All results"))
+    text = "Test error in %, mean ± standard deviation over runs. Bold: the lowest mean of a noise rate."
+    section.append(tag("p", "quiet", text))
+    if any(row.paper is not None for panel in panels for row in panel.rows):
+        text = (
+            "Paper: the best test error of the SELFIE paper (Song, Kim and Lee, ICML 2019), read off the plots of its "
+            "official release, so about ±0.3. It stands only beside runs in the paper's setting: the whole dataset, "
+            "the same noise and rate, DenseNet-25-12, 100 epochs, mini-batches of 128, learning rate 0.1."
+        )
+        section.append(tag("p", "quiet", text))
+    for number, panel in enumerate(panels):
+        section.append(tag("h3", {"id": f"table-{number}"}, panel.title))
+        section.append(scrolling(_table(panel, style), f"Figures: {panel.title}"))
+    return section
+
+
+def scrolling(table: Element, name: str) -> Element:
+    """A table that scrolls in its own frame where the screen is narrow, by keyboard too."""
+    return tag("div", {"class": "scroll", "role": "region", "aria-label": name, "tabindex": "0"}, table)
+
+
+def figure_cell(figure: Estimate | None, least: bool = False, unit: float = 100.0) -> Element:
+    """A mean and, softer, its deviation."""
+    cell = tag("td", "n least" if least else "n")
+    if figure is None:
+        add(cell, ["–"])
+        return cell
+    add(cell, [f"{unit * figure.mean:.1f}"])
+    if figure.deviation is not None:
+        add(cell, [tag("span", "deviation", f" ± {unit * figure.deviation:.1f}")])
+    return cell
+
+
+def duration(seconds: float) -> str:
+    """As "12 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def rate_text(row: Row) -> str:
+    """The noise of a row: its rate in percent, or what stands for it."""
+    if row.noise.kind == OWN:
+        return "its own"
+    try:
+        return f"{100 * float(row.noise.name):.4g} %"
+    except ValueError:
+        rate = "" if row.noise.rate is None else f" ({100 * row.noise.rate:.3g} %)"
+        return f"{row.noise.name}{rate}"
+
+
+def method_name(label: str, style: dict[str, int]) -> Element:
+    """A method's name with its line."""
+    kind = "method long" if len(label) > LONG else "method"
+    return tag("span", kind, swatch(style[label]), tag("span", None, label))
+
+
+def _switch() -> Element:
+    choice = tag("fieldset", "switch", tag("legend", None, "Show"))
+    for headline in HEADLINES:
+        attributes = {"type": "radio", "name": "show", "id": f"show-{headline}"}
+        if headline == HEADLINES[0]:
+            attributes["checked"] = ""
+        choice.append(tag("label", None, tag("input", attributes), SHORT_TITLES[headline]))
+    return choice
+
+
+def _headline(panel: Panel, headline: str, style: dict[str, int]) -> Element:
+    block = tag("div", f"headline {headline}")
+    chart = error_against_rate(panel, headline, style)
+    if chart is None:
+        add(
+            block,
+            [tag("p", "quiet", "The noise rate of these runs is not known; their figures are in the table below.")],
+        )
+        return block
+    spoken = f"{chart.title}. {'; '.join(_spoken(panel, headline))}. The same figures are in the table below."
+    wide, narrow = (line_chart(chart, *size, spoken) for size in (WIDE, NARROW))
+    caption = tag("figcaption", None, HEADLINE_TITLES[headline], tag("span", None, "test error in %, by noise rate"))
+    figure = tag("figure", None, caption, tag("div", "wide-figure", wide), tag("div", "narrow", narrow))
+    add(block, [figure, _ranking(panel, headline, style)])
+    return block
+
+
+def _spoken(panel: Panel, headline: str) -> Iterator[str]:
+    for label in panel.labels():
+        rows = [row for row in panel.rows if row.label == label]
+        yield f"{label}: " + ", ".join(f"{row.errors[headline].percent()} at {rate_text(row)}" for row in rows)
+
+
+def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
+    """The methods at the highest noise rate, the lowest error first."""
+    known = [row for row in panel.rows if row.noise.rate is not None]
+    highest = max(known, key=lambda row: row.noise.rate or 0.0)
+    rows = sorted((row for row in known if row.noise == highest.noise), key=lambda row: row.errors[headline].mean)
+    title = f"{SHORT_TITLES[headline]}, noise {rate_text(highest)}"
+    head = tag("tr", None, tag("th", {"scope": "col"}, title), tag("th", {"scope": "col", "class": "n"}, "error, %"))
+    body = tag("tbody")
+    least = rows[0].errors[headline].mean
+    for row in rows:
+        name = tag("th", {"scope": "row"}, method_name(row.label, style))
+        body.append(
+            tag(
+                "tr",
+                None,
+                name,
+                figure_cell(row.errors[headline], least=row.errors[headline].mean == least and len(rows) > 1),
+            )
+        )
+    return tag("div", "ranking", tag("table", None, tag("thead", None, head), body))
+
+
+def _table(panel: Panel, style: dict[str, int]) -> Element:
+    has_paper = any(row.paper is not None for row in panel.rows)
+    refurbishes = any(row.refurbished_right is not None for row in panel.rows)
+    head = tag("tr", None, _column("Noise"), _column("Method"), _column("Runs", "n"), _column("Best", "n"))
+    add(
+        head,
+        [_column("Paper, best", "n") if has_paper else None, _column("Last", "n"), _column("Mean of last 10", "n")],
+    )
+    add(head, [_column("Refurbished right", "n") if refurbishes else None, _column("Time per run", "n")])
+    table = tag("table", None, tag("thead", None, head))
+    for rows in panel.by_noise().values():
+        body = tag("tbody", "part")
+        for row in rows:
+            line = _line(row, rows, style, has_paper, refurbishes)
+            if row is rows[0]:
+                span: Attributes = {"scope": "rowgroup", "rowspan": len(rows)}
+                line.insert(0, tag("th", span, rate_text(row)))
+            body.append(line)
+        table.append(body)
+    return table
+
+
+def _line(row: Row, rows: Sequence[Row], style: dict[str, int], has_paper: bool, refurbishes: bool) -> Element:
+    least = {key: min(own.errors[key].mean for own in rows) for key in HEADLINES}
+
+    def error(key: str) -> Element:
+        return figure_cell(row.errors[key], len(rows) > 1 and row.errors[key].mean == least[key])
+
+    paper: Content = tag("td", "n", "–" if row.paper is None else f"{100 * row.paper:.1f}") if has_paper else None
+    return tag(
+        "tr",
+        None,
+        tag("th", {"scope": "row"}, method_name(row.label, style)),
+        tag("td", "n", str(len(row.members))),
+        error(HEADLINES[0]),
+        paper,
+        error(HEADLINES[1]),
+        error(HEADLINES[2]),
+        figure_cell(row.refurbished_right) if refurbishes else None,
+        tag("td", "n", "–" if row.seconds is None else duration(row.seconds.mean)),
+    )
+
+
+def _column(name: str, kind: str = "") -> Element:
+    return tag("th", {"scope": "col", "class": kind} if kind else {"scope": "col"}, name)

@@ -1,0 +1,136 @@
+"""From runs to what is shown of them: mean and deviation over seeds, rows of the table, panels of the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from trainer.report.collect import CLEAN, HEADLINES, OWN, FinishedRun, Group, Noise, groups, method_rank
+from trainer.report.paper import paper_error
+
+
+class Estimate(NamedTuple):
+    """Mean and sample standard deviation (None of a single run) over `runs` runs; fractions or seconds."""
+
+    mean: float
+    deviation: float | None
+    runs: int
+
+    def percent(self) -> str:
+        """As "12.3 ± 0.4", in percent."""
+        deviation = "" if self.deviation is None else f" ± {100 * self.deviation:.1f}"
+        return f"{100 * self.mean:.1f}{deviation}"
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean and deviation of at least one value."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Estimate(float(np.mean(values)), deviation, len(values))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a group's figures over its runs.
+
+    Attributes:
+        errors: test errors by headline. refurbished_right: share of the refurbished labels of the last epoch that are
+            right. seconds: wall time of a run. paper: best test error in the SELFIE paper, or None where the setting
+            is not the paper's.
+    """
+
+    group: Group
+    noise: Noise
+    members: tuple[FinishedRun, ...]
+    errors: dict[str, Estimate]
+    refurbished_right: Estimate | None
+    seconds: Estimate | None
+    paper: float | None
+
+    @property
+    def label(self) -> str:
+        """The method, with the settings that tell it from others of its name."""
+        return f"{self.group.method} ({self.group.settings})" if self.group.settings else self.group.method
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What stands in one figure: the runs of a dataset, kind of noise, network and number of epochs.
+
+    Clean runs stand at rate 0 in the panel of every kind of noise of their dataset.
+    """
+
+    dataset: str
+    kind: str
+    network: str
+    epochs: int
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        noise = {CLEAN: "clean labels", OWN: "its own labels"}.get(self.kind, f"{self.kind} noise")
+        return f"{self.dataset}, {noise}, {self.network}, {self.epochs} epochs"
+
+    def labels(self) -> list[str]:
+        """The lines of the figure, in order."""
+        ordered = sorted(self.rows, key=lambda row: (method_rank(row.group.method), row.group.settings))
+        return list(dict.fromkeys(row.label for row in ordered))
+
+    def by_noise(self) -> dict[str, list[Row]]:
+        """The rows of each noise rate (or of what stands for it), in order."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.noise.name, []).append(row)
+        return found
+
+
+def table_rows(runs: Sequence[FinishedRun]) -> list[Row]:
+    """A row for each group, in order."""
+    return [_row(group, members) for group, members in groups(runs).items()]
+
+
+def panels(rows: Iterable[Row]) -> list[Panel]:
+    """The panels of all rows, in order; clean rows alone make one where their dataset has no noisy runs."""
+    found: dict[tuple[str, str, int], dict[str, list[Row]]] = {}
+    for row in rows:
+        group = row.group
+        kinds = found.setdefault((group.dataset, group.network, group.epochs), {})
+        kinds.setdefault(row.noise.kind, []).append(row)
+    made = []
+    for (dataset, network, epochs), kinds in found.items():
+        clean = kinds.get(CLEAN, [])
+        noisy = [kind for kind in kinds if kind != CLEAN]
+        for kind in noisy or [CLEAN]:
+            own = [*clean, *kinds[kind]] if kind != CLEAN else clean
+            made.append(Panel(dataset, kind, network, epochs, tuple(own)))
+    return made
+
+
+def final(run: FinishedRun, column: str) -> float | None:
+    """The last epoch's value of a column that the run has."""
+    values = run.metrics.get(column, np.array([np.nan]))
+    return None if np.isnan(values[-1]) else float(values[-1])
+
+
+def wall_seconds(run: FinishedRun) -> float | None:
+    """The wall time that result.json states."""
+    value = run.result.get("wall_seconds")
+    known = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    return float(value) if known and value is not None else None
+
+
+def _row(group: Group, members: list[FinishedRun]) -> Row:
+    accuracy = [value for run in members if (value := final(run, "refurbishment_accuracy")) is not None]
+    seconds = [value for run in members if (value := wall_seconds(run)) is not None]
+    papers = [paper_error(run) for run in members]
+    return Row(
+        group=group,
+        noise=members[0].noise,
+        members=tuple(members),
+        errors={key: estimate([float(run.result[key]) for run in members]) for key in HEADLINES},
+        refurbished_right=estimate(accuracy) if accuracy else None,
+        seconds=estimate(seconds) if seconds else None,
+        paper=papers[0] if None not in papers else None,
+    )

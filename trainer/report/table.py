@@ -1,0 +1,39 @@
+"""The table on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.report.collect import HEADLINES, FinishedRun
+from trainer.report.summary import table_rows
+
+
+def table(runs: Sequence[FinishedRun]) -> list[str]:
+    """Lines of text: a group each, mean ± standard deviation over its runs, in percent."""
+    rows: list[tuple[str, ...]] = [
+        (
+            "dataset",
+            "noise",
+            "network",
+            "method",
+            "runs",
+            "best",
+            "last",
+            "mean last 10",
+            "labels refurbished right",
+            "paper's best",
+        )
+    ]
+    for row in table_rows(runs):
+        group = row.group
+        figures = [row.errors[key].percent() for key in HEADLINES]
+        right = "-" if row.refurbished_right is None else row.refurbished_right.percent()
+        paper = "-" if row.paper is None else f"{100 * row.paper:.1f}"
+        cells = (group.dataset, group.noise, group.network, row.label, str(len(row.members)), *figures, right, paper)
+        rows.append(cells)
+    if all(row[-1] == "-" for row in rows[1:]):  # nobody's setting is the paper's
+        rows = [row[:-1] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["test error in %, mean ± standard deviation over runs"] + [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,82 @@
+"""A sweep from start to end: datasets, cells, and sweep.json, which tells what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import TrainerError
+from trainer.run_log import RESULT_FILE, write_json
+from trainer.stopping import RunStoppedError, stop_on_signals
+from trainer.sweep.board import Board
+from trainer.sweep.datasets import prepare
+from trainer.sweep.executor import Job, Resources, make_executor
+from trainer.sweep.grid import Cell, Grid
+
+SWEEP_FILE = "sweep.json"
+POLL_SECONDS = 0.2
+
+
+def sweep(
+    grid: Grid, root: Path, out: Path, executor: str, resources: Resources, quiet: bool = False
+) -> dict[str, Any]:
+    """Run every cell that is not finished; each goes on from its checkpoint where it has one.
+
+    Returns:
+        The content of sweep.json: for each cell its state ("finished", "failed", "to do") and error.
+
+    Raises:
+        TrainerError: the executor cannot be had, or `out` is something else than a sweep.
+        RunStoppedError: SIGINT or SIGTERM came; the cells under way have saved their checkpoints.
+    """
+    cells = grid.cells()
+    _check_out(out)
+    with stop_on_signals() as stop, Board(cells, out, quiet) as board:
+        waiting = [cell for cell in cells if cell.name not in board.best]
+        ready, failed = prepare(grid, waiting, root, board.say)
+        out.mkdir(parents=True, exist_ok=True)
+        for cell in waiting:
+            if cell.name in failed:
+                board.ended(cell, {"state": "failed", "error": failed[cell.name]})
+        jobs = [
+            Job(cell, ready[cell.name].absolute(), (out / cell.name).absolute())
+            for cell in waiting
+            if cell.name in ready
+        ]
+        if jobs and not stop.signal:
+            runner = make_executor(executor, resources)
+            try:
+                runner.start(jobs)
+                left = len(jobs)
+                while left and not stop.signal:
+                    for job, outcome in runner.finished(POLL_SECONDS):
+                        left -= 1
+                        board.ended(job.cell, outcome)
+                        _write(out, cells, board)
+                    board.refresh()
+            finally:
+                runner.stop()
+        found = _write(out, cells, board)
+    if stop.signal:
+        raise RunStoppedError(
+            f"{out}: stopped by {stop.signal} with {len(board.best)} of {len(cells)} cells finished; the same command "
+            "goes on"
+        )
+    return found
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SWEEP_FILE).is_file())):
+        raise TrainerError(f"{out}: exists and is no sweep; choose another --out")
+
+
+def _write(out: Path, cells: Sequence[Cell], board: Board) -> dict[str, Any]:
+    entries = []
+    for cell in cells:
+        board.read_result(cell) if (out / cell.name / RESULT_FILE).is_file() else None
+        state = "finished" if cell.name in board.best else "failed" if cell.name in board.failed else "to do"
+        entries.append({"run": cell.name, **cell.to_json(), "state": state, "error": board.failed.get(cell.name)})
+    found = {"cells": entries}
+    write_json(out / SWEEP_FILE, found)
+    return found

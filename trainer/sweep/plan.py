@@ -1,0 +1,127 @@
+"""What a sweep is going to do, and what it will cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datatools.dataset import DATASET_FILE, Dataset, open_dataset
+from trainer.config import PRESETS
+from trainer.methods import METHODS
+from trainer.run_log import RESULT_FILE
+from trainer.sweep.cell import environment
+from trainer.sweep.grid import DEFAULT_PRESET, Cell, Grid
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cell trains: epochs of all its runs together, and forward and backward passes an epoch's step takes."""
+
+    epochs: int
+    networks: int
+
+
+def cost(cell: Cell) -> Cost:
+    """The cost of a cell by its settings alone.
+
+    Raises:
+        TrainerError: settings that contradict each other.
+    """
+    preset = PRESETS[cell.settings.get("preset", DEFAULT_PRESET)]
+    epochs = cell.settings.get("epochs", preset.epochs)
+    method = METHODS[cell.method].from_options(epochs, cell.options, cell.settings.get("variant", "paper"))
+    return Cost(epochs * method.num_runs, method.num_networks)
+
+
+def steps_per_epoch(cell: Cell, samples: int) -> int:
+    """Mini-batches of an epoch."""
+    preset = PRESETS[cell.settings.get("preset", DEFAULT_PRESET)]
+    held_out = round(samples * cell.settings.get("validation_fraction", 0.0))
+    return math.ceil((samples - held_out) / cell.settings.get("batch_size", preset.batch_size))
+
+
+def state(directory: Path) -> str:
+    """How far the run of a cell is: "finished", "begun" or "to do"."""
+    if (directory / RESULT_FILE).is_file():
+        return "finished"
+    return "begun" if directory.is_dir() and any(directory.iterdir()) else "to do"
+
+
+def estimate_seconds(grid: Grid, cells: Sequence[Cell], root: Path, threads: int) -> float | None:
+    """Seconds the cells take one after the other, from a few steps of Default on each dataset and network here.
+
+    Co-teaching's two networks count twice, and SELFIE's runs each. None where a dataset has yet to be converted, unless
+    it is one that comes with the package.
+    """
+    total = 0.0
+    measured: dict[tuple[str, str], tuple[float, float, int]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for cell in cells:
+            key = (cell.dataset, cell.network)
+            if key not in measured:
+                dataset = _clean(grid, cell, root, Path(scratch))
+                if dataset is None:
+                    return None
+                step, start = _probe(cell, dataset.path, threads)
+                measured[key] = step, start, dataset.metadata.num_records("train")
+            step, start, samples = measured[key]
+            own = cost(cell)
+            total += start + own.epochs * own.networks * steps_per_epoch(cell, samples) * step
+    return total
+
+
+def _clean(grid: Grid, cell: Cell, root: Path, scratch: Path) -> Dataset | None:
+    path = root / cell.dataset
+    if (path / DATASET_FILE).is_file():
+        return open_dataset(path)
+    if "digits" in grid.datasets and cell.dataset == grid.directory("digits"):
+        from datatools.conversion import convert
+
+        made = scratch / cell.dataset
+        return open_dataset(made) if made.is_dir() else convert("digits", out=made, limit=grid.limit).dataset
+    return None
+
+
+def _probe(cell: Cell, dataset: Path, threads: int) -> tuple[float, float]:
+    """Seconds of a step of Default, evaluation included in proportion, and of a process's start."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer.sweep.plan"],
+        input=json.dumps({"cell": cell.to_json(), "dataset": str(dataset.absolute())}),
+        env={**os.environ, **environment(threads), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    step = float(done.stdout.splitlines()[-1])
+    return step, time.monotonic() - started
+
+
+def measure(request: dict[str, Any]) -> float:
+    """Seconds of a step of Default with a cell's settings, evaluation included in proportion."""
+    from trainer.config import resolve
+    from trainer.data import load
+    from trainer.engine import make_engine
+    from trainer.loop import TEST_TO_TRAIN_COST, probe
+
+    cell = Cell(**request["cell"])
+    settings = {key: value for key, value in cell.settings.items() if key != "checkpoint_every"}
+    dataset = open_dataset(Path(request["dataset"]))
+    config = resolve("default", dataset, network=cell.network, seed=cell.seed, noise_rate=0.0, **settings)
+    data = load(dataset, config.validation_fraction, config.seed)
+    method = config.make_method()
+    step = probe(make_engine(config, method, data), method, config, data)
+    return step * (1 + TEST_TO_TRAIN_COST * len(data.test_labels) / data.num_samples)
+
+
+if __name__ == "__main__":
+    print(measure(json.loads(sys.stdin.read())))
