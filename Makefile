@@ -1,5 +1,7 @@
 # make quickstart: set up, then convert, corrupt, train and compare on data that needs no download
 # make test:       set up, then ruff, mypy and all tests
+# make test-browser: set up, then look at the report's page in a headless Chromium, installed with apt where there is none
+# make test-ray:   set up with Ray, then a sweep on a cluster of two nodes on this machine, one of which is killed
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
@@ -10,7 +12,7 @@ OUT    ?= quickstart
 DATA    = $(OUT)/data
 RUNS    = $(OUT)/runs
 
-.PHONY: help install quickstart test lint docs clean
+.PHONY: help install quickstart test test-browser test-ray lint docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -37,7 +39,7 @@ quickstart: $(VENV)/.installed
 	@set -e; for seed in $(SEEDS); do \
 	    set -x; \
 	    $(BIN)/datatools corrupt --rate 0.4 --type pair --seed $$seed --data $(DATA)/digits --overwrite; \
-	    for method in default selfie; do \
+	    for method in default active-bias co-teaching selfie; do \
 	        $(BIN)/trainer run $$method --preset quick --seed $$seed --data $(DATA)/digits-pair-0.4-seed$$seed \
 	            --run-dir $(RUNS)/$$method-seed$$seed --overwrite --report-every 20; \
 	    done; \
@@ -45,10 +47,22 @@ quickstart: $(VENV)/.installed
 	done
 	$(BIN)/datatools verify $(DATA)/digits-pair-0.4-seed0
 	$(BIN)/trainer report $(RUNS) --out $(OUT)
-	@echo "the picture: $(OUT)/learning-curves.png"
+	@echo "the page: $(OUT)/report.html, the picture: $(OUT)/learning-curves.png"
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-browser: $(VENV)/.installed-dev
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+	    command -v apt-get >/dev/null \
+	        || { echo "no Chromium and no apt-get here: install chromium or google-chrome and run this again" >&2; exit 1; }; \
+	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	    $$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
+	$(BIN)/python -m pytest tests/trainer/test_report_browser.py
+
+test-ray: $(VENV)/.installed-dev
+	$(PIP) --editable '.[ray]'
+	$(BIN)/python -m pytest tests/trainer/test_sweep_ray.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

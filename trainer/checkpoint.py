@@ -23,6 +23,10 @@ from trainer.errors import TrainerError
 CHECKPOINT_FILE = "checkpoint.h5"
 FORMAT_VERSION = 1
 GROUPS = ("state", "memory", "sums", "kept")
+AROUND_RUNS = frozenset(
+    {"commands", "console", "estimation", "event_files", "json_lines", "prediction", "relabel", "report", "sweep"}
+)
+"""Modules of this package that cannot change what a run computes."""
 HARMLESS_SETTINGS = ("device", "device_memory", "noise_rate_from")
 """Settings that may change from one part of a run to the next: they change no result by intent."""
 
@@ -166,10 +170,15 @@ def new_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def code_sha256() -> str:
-    """SHA-256 of this package's source files, names and contents: the code version a run was made by."""
+    """SHA-256 of this package's source files, names and contents: the code version a run was made by.
+
+    What only shows or starts runs, or looks at finished ones (AROUND_RUNS), is left out.
+    """
     digest = hashlib.sha256()
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
+        if path.relative_to(root).parts[0].removesuffix(".py") in AROUND_RUNS:
+            continue
         content = path.read_bytes()
         digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
         digest.update(content)

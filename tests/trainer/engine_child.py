@@ -31,6 +31,7 @@ from trainer.methods.default import Default
 Arrays = dict[str, Any]
 FIRST = np.arange(10, dtype=np.int32)
 """A mini-batch of the first ten samples."""
+SHARED: dict[str, Any] = {}
 SEEN_DTYPES: set[str] = set()
 """Of the logits that methods were given."""
 
@@ -61,7 +62,7 @@ def recorded(method: Method) -> Method:
 
 
 def engine_for(name: str, scenario: dict[str, Any], data: TrainingData, method: Method | None = None) -> Any:
-    """The engine; with "dropout": false, without dropout."""
+    """A new engine; with "dropout": false, without dropout."""
     config = run_config(
         scenario.get("method", "default"),
         scenario.get("network", "small-cnn"),
@@ -78,6 +79,22 @@ def engine_for(name: str, scenario: dict[str, Any], data: TrainingData, method: 
             if type(layer).__name__ == "Dropout":
                 layer.rate = 0.0
     return engine
+
+
+def shared_engine(name: str, scenario: dict[str, Any]) -> Any:
+    """An engine that scenarios of the same settings share, since compiling takes seconds; `play` starts it afresh."""
+    own = {key: value for key, value in scenario.items() if key not in ("do", "runs", "in_steps", "evaluate")}
+    key = json.dumps(own, sort_keys=True)
+    if key not in SHARED:
+        data = training_data(**scenario.get("data", {}))
+        tests = scenario.get("tests", len(data.test_labels))
+        data = dataclasses.replace(
+            data,
+            test_images=np.resize(data.test_images, (tests, *data.image_shape)),
+            test_labels=np.resize(data.test_labels, tests),
+        )
+        SHARED[key] = engine_for(name, scenario, data)
+    return SHARED[key]
 
 
 def play(
@@ -121,9 +138,16 @@ def one_epoch(
 
 
 def train(name: str, scenario: dict[str, Any]) -> Arrays:
-    """A whole `play`, and with "in_steps" another. "data": arguments of `training_data`; "evaluate": after each run."""
-    engine = engine_for(name, scenario, training_data(**scenario.get("data", {})))
+    """A whole `play`, and with "in_steps" another.
+
+    "data": arguments of `training_data`; "tests": number of test images; "block": bytes of images that stream at a time;
+    "evaluate": after each run.
+    """
     SEEN_DTYPES.clear()
+    base = import_module("trainer.engine.base")
+    engine = shared_engine(name, scenario)
+    if "block" in scenario:
+        base.STREAM_SHARE = engine.budget // scenario["block"]
     epochs, runs = scenario["epochs"], scenario.get("runs", 1)
     found = dict(play(engine, epochs, runs, evaluate=scenario.get("evaluate", False)))
     if scenario.get("in_steps"):
@@ -141,11 +165,10 @@ def train(name: str, scenario: dict[str, Any]) -> Arrays:
 
 
 def carried(name: str, scenario: dict[str, Any]) -> Arrays:
-    """An epoch in one engine; the next one there, and in another that took up its state; then that one from anew."""
-    data = training_data()
-    first, second = (engine_for(name, scenario, data) for _ in range(2))
-    began = {**first.state(), **first.memory}
-    start = dict(play(first, 1))
+    """Two epochs in one engine; the third there, and in a new one that took up its state; then that one from anew."""
+    first, second = shared_engine(name, scenario), engine_for(name, scenario, training_data())
+    began = second.state()
+    start = dict(play(first, 2))
     state, memory = first.state(), first.memory
     kept = {key: values.copy() for key, values in {**state, **memory}.items()}
     # as TensorFlow's checkpoint has them: its counters and seeds are int64
@@ -153,11 +176,11 @@ def carried(name: str, scenario: dict[str, Any]) -> Arrays:
     second.memory = memory
     found: Arrays = {}
     for title, engine in (("stayed", first), ("moved", second)):
-        found |= {f"{title}/{key}": values for key, values in one_epoch(engine, 0, 1)}
+        found |= {f"{title}/{key}": values for key, values in one_epoch(engine, 0, 2)}
         found |= {f"{title}/state/{key}": values for key, values in engine.state().items()}
         found |= {f"{title}/weights/{key}": values for key, values in engine.weights().items()}
     found |= {f"start/{key}": values for key, values in start.items()}
-    found |= {f"anew/{key}": values for key, values in play(second, 1)}
+    found |= {f"anew/{key}": values for key, values in play(second, 2)}
     found["untouched"] = all(np.array_equal(kept[key], v, equal_nan=True) for key, v in {**state, **memory}.items())
     found["moved_on"] = not np.array_equal(began["network_1/0000-kernel"], state["network_1/0000-kernel"])
     return found
@@ -226,7 +249,7 @@ def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
     """An epoch in which the host cannot read what steps give before the last one is under way."""
     import jax
 
-    engine = engine_for(name, scenario, training_data())
+    engine = shared_engine(name, scenario)
     expected = dict(play(engine, 2))
     events: list[str] = []
     advance, get = engine._advance, jax.device_get

@@ -251,7 +251,7 @@ def test_a_run_differs_in_nothing_from_itself() -> None:
             {"method_settings": {"warm_up": 2, "refurbish": "remembered"}},
             ["--warm-up 2 (the run has 1)"],
         ),
-        ({"method": "default", "method_settings": {}}, ["--method default (the run has selfie)"]),
+        ({"method": "default", "method_settings": {}}, ["method default (the run has selfie)"]),
         ({"device": "cpu", "device_memory": 100, "noise_rate_from": "--noise-rate"}, []),
     ],
 )
@@ -279,7 +279,7 @@ def test_what_a_run_stands_on_is_named(key: str, value: Any, firm: bool, named: 
     assert not (doubtful if firm else forbidding)
 
 
-def test_the_code_s_hash_is_of_every_source_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_s_hash_is_of_every_source_file_that_can_change_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "part").mkdir()
     (tmp_path / "checkpoint.py").write_text("a")
     monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
@@ -289,4 +289,7 @@ def test_the_code_s_hash_is_of_every_source_file(tmp_path: Path, monkeypatch: py
         hashes.append(code_sha256())
     assert len(set(hashes)) == 4
     (tmp_path / "notes.txt").write_text("no code")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "page.py").write_text("d")
+    (tmp_path / "console.py").write_text("e")
     assert code_sha256() == hashes[-1]
