@@ -14,7 +14,7 @@ import click
 from datatools.errors import DataToolsError
 
 DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify", "plot", "show", "compare", "export")
-TRAINER_COMMANDS = ("run", "sweep", "report", "relabel", "list")
+TRAINER_COMMANDS = ("run", "sweep", "report", "relabel", "estimate-noise", "list")
 
 
 class Door(click.Group):

@@ -108,7 +108,7 @@ def default_of(option: click.Option, config: RunConfig) -> str:
     value = values[option.name] if option.name in values and option.name != "noise_rate" else option.default
     if option.is_flag:
         return "off"
-    if value is None or option.name in ("data", "noise_rate", "run_dir"):
+    if value is None or option.name in ("data", "noise_estimate", "noise_rate", "run_dir"):
         words = re.search(r"\[default: (.*)\]$", option.help or "")
         assert words, option.name
         return words[1]

@@ -158,6 +158,7 @@ def resolve(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     noise_rate: float | None = None,
+    noise_rate_from: str | None = None,
     seed: int = 0,
     engine: str = "tensorflow",
     variant: str = "paper",
@@ -169,6 +170,9 @@ def resolve(
     method_options: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """The settings of a run: what is given, else the preset's, else what follows from the number of epochs.
+
+    Args:
+        noise_rate_from: who told the given noise rate, for config.json.
 
     Raises:
         TrainerError: an unknown name, a value out of range, or a noise rate that nobody knows.
@@ -188,7 +192,7 @@ def resolve(
     epochs = base.epochs if epochs is None else epochs
     _require("epochs", epochs, epochs >= 1, "at least 1")
     made = METHODS[method].from_options(epochs, method_options or {}, variant)
-    rate, told_by = _noise_rate(dataset, noise_rate)
+    rate, told_by = _noise_rate(dataset, noise_rate, noise_rate_from)
     return RunConfig(
         method=method,
         network=network or base.network,
@@ -211,12 +215,15 @@ def resolve(
     )
 
 
-def _noise_rate(dataset: Dataset, given: float | None) -> tuple[float, str]:
+def _noise_rate(dataset: Dataset, given: float | None, told_by: str | None) -> tuple[float, str]:
     metadata = dataset.metadata
     if given is not None:
-        return given, "--noise-rate"
+        return given, told_by or "--noise-rate"
     if metadata.noise is not None:
         return float(metadata.noise["realised_rate"]), "manifest, realised"
     if metadata.labels == "clean":
         return 0.0, "clean labels"
-    raise TrainerError(f"{dataset.path}: nobody knows the noise rate of its labels; tell it with --noise-rate")
+    raise TrainerError(
+        f"{dataset.path}: nobody knows the noise rate of its labels; estimate it with `trainer estimate-noise --data "
+        f"{dataset.path}` and pass --noise-rate estimated, or tell it with --noise-rate R"
+    )

@@ -149,8 +149,8 @@ def _check_run(before: dict[str, Any], identity: dict[str, Any], directory: Path
     firm, _ = differences(before, identity)
     if firm:
         raise TrainerError(
-            f"{directory}: the run there is another one, in {'; '.join(firm)}; name the run's own to resume it, or choose "
-            "another --run-dir"
+            f"{directory}: the run there is another one, in {'; '.join(firm)}; name the run's own to resume it, or "
+            "choose another --run-dir"
         )
 
 

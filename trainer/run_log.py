@@ -140,7 +140,7 @@ def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity:
             **config.to_json(),
             "dataset": {
                 "name": dataset.metadata.name,
-                "path": str(dataset.path),
+                "path": str(dataset.path.absolute()),
                 "sha256": identity["dataset"],
                 "train_records": dataset.metadata.num_records("train"),
                 "noise": dataset.metadata.noise,

@@ -372,3 +372,22 @@ def test_quiet_prints_the_result_alone(answer: Ask, here: Path, tf: object) -> N
     assert re.fullmatch(r"there: test error best .*\n", said.out)
     assert "--overwrite" in mistake(answer, "default", "--data", "noisy", *arguments)
     assert answer("run", "default", "--data", "noisy", "--quiet", "--overwrite", *arguments).out == said.out
+
+
+# A noise rate that was estimated
+
+
+def test_an_estimated_noise_rate_is_read_and_told_who_found_it(answer: Ask, here: Path) -> None:
+    dataset = write_dataset(here / "animals", examples(30), examples(9), labels="unknown")
+    estimate = {"format_version": 1, "dataset": {"sha256": dataset.sha256}, "noise_rate": {"value": 0.2}}
+    (here / "animals.noise-estimate.json").write_text(json.dumps(estimate))
+    settings = ["--data", "animals", "--preset", "quick", "--epochs", "1", "--batch-size", "10", "--run-dir", "run"]
+    assert answer("run", "default", *settings, "--noise-rate", "estimated").code == 0
+    config = json.loads((here / "run" / "config.json").read_text())
+    assert (config["noise_rate"], config["noise_rate_from"]) == (0.2, "estimate, animals.noise-estimate.json")
+
+
+def test_an_estimate_that_is_not_there_is_one_line_that_names_the_command(answer: Ask, here: Path) -> None:
+    write_dataset(here / "animals", examples(6), examples(3), labels="unknown")
+    assert "trainer estimate-noise" in mistake(answer, "selfie", "--data", "animals", "--noise-rate", "estimated")
+    assert "trainer estimate-noise" in mistake(answer, "selfie", "--data", "animals")

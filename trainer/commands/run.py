@@ -10,6 +10,9 @@ import click
 from trainer.methods import METHODS
 from trainer.methods.base import Method, Option
 
+ESTIMATED = "estimated"
+"""The --noise-rate that stands for what `trainer estimate-noise` found."""
+
 
 def _networks() -> list[str]:
     from trainer.networks import NETWORKS
@@ -24,6 +27,16 @@ def _presets() -> str:
         f"{name}: {p.title} ({p.network}, {p.epochs} epochs, batch {p.batch_size}, learning rate {p.learning_rate:g})"
         for name, p in PRESETS.items()
     )
+
+
+def _rate(context: click.Context, parameter: click.Parameter, text: str | None) -> float | str | None:
+    """Reads a number or "estimated"."""
+    if text is None or text == ESTIMATED:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is neither a number nor '{ESTIMATED}'") from None
 
 
 def common_options() -> list[click.Option]:
@@ -71,10 +84,17 @@ def common_options() -> list[click.Option]:
         ),
         click.Option(
             ["--noise-rate"],
-            type=float,
-            metavar="R",
-            help="Share of wrong labels the method is told, in [0, 1).  [default: a noisy dataset's realised rate, "
-            "0 for a clean dataset]",
+            callback=_rate,
+            metavar="R|estimated",
+            help="Share of wrong labels the method is told, in [0, 1); estimated: what `trainer estimate-noise` found. "
+            " [default: a noisy dataset's realised rate, 0 for a clean dataset]",
+        ),
+        click.Option(
+            ["--noise-estimate"],
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="File that --noise-rate estimated reads.  [default: beside the dataset directory, "
+            "NAME.noise-estimate.json]",
         ),
         click.Option(
             ["--seed"],
@@ -247,7 +267,7 @@ SETTINGS = (
 def _run(method: type[Method], context: click.Context, given: dict[str, Any]) -> None:
     from datatools.dataset import open_dataset
     from trainer.loop import train
-    from trainer.run_log import CONFIG_FILE
+    from trainer.run_log import CONFIG_FILE, read_config
 
     if given["quiet"] and given["log_format"] == "json":
         raise click.UsageError("--quiet and --log-format json do not go together")
@@ -256,16 +276,18 @@ def _run(method: type[Method], context: click.Context, given: dict[str, Any]) ->
     own = {option.name: given[option.name] for option in method.options if given[option.name] is not None}
     directory = given["run_dir"]
     if given["resume"] and directory is not None and (directory / CONFIG_FILE).is_file():
-        config, path = _resumed(method, directory, context, given, own)
-        dataset = open_dataset(given["data"] or path)
+        dataset = open_dataset(given["data"] or read_config(directory)[1])
+        _read_estimate(dataset, given)
+        config = _resumed(method, directory, context, given, own)
     else:
         dataset = _dataset(given)
+        _read_estimate(dataset, given)
         config = _resolve(method, dataset, given, own)
         directory = directory or (
             Path("runs") / dataset.metadata.name / f"{config.method}-{config.network}-seed{config.seed}"
         )
         if given["resume"] and (directory / CONFIG_FILE).is_file():
-            config, _ = _resumed(method, directory, context, given, own)
+            config = _resumed(method, directory, context, given, own)
     train(
         config,
         dataset,
@@ -283,16 +305,30 @@ def _dataset(given: dict[str, Any]) -> Any:
     return find_dataset(given["root"], "noisy", "make one with `datatools corrupt`, or name one with --data")
 
 
+def _read_estimate(dataset: Any, given: dict[str, Any]) -> None:
+    """Put the rate that was estimated for the dataset in the place of "estimated"."""
+    if given["noise_rate"] != ESTIMATED:
+        if given["noise_estimate"] is not None:
+            raise click.UsageError(f"--noise-estimate goes with --noise-rate {ESTIMATED}")
+        return
+    from trainer.noise_estimate import default_path, read_estimate
+
+    path = given["noise_estimate"] or default_path(dataset)
+    given["noise_rate"] = read_estimate(path, dataset)
+    given["noise_rate_from"] = f"estimate, {path.name}"
+
+
 def _resolve(method: type[Method], dataset: Any, given: dict[str, Any], own: dict[str, Any]) -> Any:
     from trainer.config import resolve
 
-    return resolve(method.name, dataset, **{key: given[key] for key in SETTINGS}, method_options=own)
+    settings = {key: given[key] for key in SETTINGS}
+    return resolve(method.name, dataset, noise_rate_from=given.get("noise_rate_from"), method_options=own, **settings)
 
 
 def _resumed(
     method: type[Method], directory: Path, context: click.Context, given: dict[str, Any], own: dict[str, Any]
-) -> tuple[Any, Path]:
-    """The settings of the run in `directory`, with what was given on the command line put over them, and its dataset.
+) -> Any:
+    """The settings of the run in `directory`, with what was given on the command line put over them.
 
     What is given and differs, `train` refuses with its name; what is not given is the run's.
     """
@@ -302,14 +338,14 @@ def _resumed(
 
     from trainer.run_log import read_config
 
-    stored, path = read_config(directory)
+    stored, _ = read_config(directory)
     named = {
         key: given[key]
         for key in SETTINGS
         if context.get_parameter_source(key) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
     }
     own_settings = {**stored.method_settings, **own} if method.name == stored.method else own
-    return replace(stored, **{"method": method.name, **named, "method_settings": own_settings}), path
+    return replace(stored, **{"method": method.name, **named, "method_settings": own_settings})
 
 
 def _reporter(directory: Path, given: dict[str, Any]) -> Any:

@@ -1,0 +1,42 @@
+"""Class probabilities of images, by a Keras network on either engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trainer.data import Images
+
+PREDICTION_BATCH = 500
+
+
+def predict(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) -> np.ndarray:
+    """(N, K) float32 probabilities: the softmax of a network's logits, in inference mode.
+
+    Args:
+        network: a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits, as `weights.load_network`
+            gives it. images: (N, H, W, C) uint8, as the records have them, read `batch_size` at a time; they are
+            standardised here as in training.
+    """
+    from trainer import ops
+    from trainer.engine.step import standardise
+
+    found = [np.empty((0, int(network.output_shape[-1])), np.float32)]
+    for start in range(0, images.shape[0], batch_size):
+        rows = np.arange(start, min(start + batch_size, images.shape[0]))
+        logits = ops.cast(network(standardise(images[rows]), training=False), "float32")
+        found.append(np.asarray(ops.convert_to_numpy(ops.softmax(logits, axis=-1))))
+    return np.concatenate(found)
+
+
+def network_of(weights: dict[str, np.ndarray], network: Any, number: int = 1) -> Any:
+    """Put a trained engine's weights into a network of the same kind, and return it.
+
+    Args:
+        weights: as `Engine.weights` gives them. network: built by `networks.build_network`. number: which of the
+            engine's networks, from 1.
+    """
+    own = sorted(name for name in weights if name.startswith(f"network_{number}/"))
+    network.set_weights([weights[name] for name in own])
+    return network
