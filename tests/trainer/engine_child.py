@@ -140,11 +140,11 @@ def one_epoch(
 def train(name: str, scenario: dict[str, Any]) -> Arrays:
     """A whole `play`, and with "in_steps" another.
 
-    "data": arguments of `training_data`; "tests": number of test images; "block": bytes of images that stream at a time;
-    "evaluate": after each run.
+    "data": arguments of `training_data`; "tests": number of test images; "block": bytes of images that stream at a
+    time; "evaluate": after each run.
     """
     SEEN_DTYPES.clear()
-    base = import_module("trainer.engine.base")
+    base: Any = import_module("trainer.engine.base")
     engine = shared_engine(name, scenario)
     if "block" in scenario:
         base.STREAM_SHARE = engine.budget // scenario["block"]
@@ -152,10 +152,11 @@ def train(name: str, scenario: dict[str, Any]) -> Arrays:
     found = dict(play(engine, epochs, runs, evaluate=scenario.get("evaluate", False)))
     if scenario.get("in_steps"):
         found |= {f"in_steps/{key}": values for key, values in play(engine, epochs, runs, in_steps=True)}
+    (inner,) = {str(network.layers[1].output.dtype) for network in engine.networks}
     (output,) = {str(network.output.dtype) for network in engine.networks}
     return {
         **found,
-        "dtypes": [output, *sorted(SEEN_DTYPES)],
+        "dtypes": [inner, output, *sorted(SEEN_DTYPES)],
         "streams": engine.streams,
         "device": engine.device,
         "parameters": engine.parameters(),

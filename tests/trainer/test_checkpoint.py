@@ -279,7 +279,9 @@ def test_what_a_run_stands_on_is_named(key: str, value: Any, firm: bool, named: 
     assert not (doubtful if firm else forbidding)
 
 
-def test_the_code_s_hash_is_of_every_source_file_that_can_change_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_s_hash_is_of_every_source_file_that_can_change_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "part").mkdir()
     (tmp_path / "checkpoint.py").write_text("a")
     monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "checkpoint.py"))

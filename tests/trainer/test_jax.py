@@ -45,7 +45,7 @@ TIMING = ("seconds", "images_per_second")
 CHILDREN = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "COLUMNS": "100",
-    # what XLA compiles is used for a second here: half the compilation time
+    # what XLA compiles here runs for a second: with less care it compiles faster
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
 }
 
@@ -98,17 +98,17 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     """What both engines gave, by engine."""
     directory = tmp_path_factory.mktemp("engines")
-    started = {}
-    for engine, scenarios in (("tensorflow", BOTH), ("jax", BOTH | JAX)):
-        file, out = directory / f"{engine}.json", directory / f"{engine}.npz"
+    started = []
+    for number, (engine, scenarios) in enumerate([("tensorflow", BOTH), ("jax", BOTH), ("jax", JAX)]):
+        file, out = directory / f"{number}.json", directory / f"{number}.npz"
         file.write_text(json.dumps(scenarios))
-        started[engine] = out, start([*CHILD, engine, str(file), str(out)])
-    found = {}
-    for engine, (out, process) in started.items():
+        started.append((engine, out, start([*CHILD, engine, str(file), str(out)])))
+    found: dict[str, dict[str, np.ndarray]] = {"tensorflow": {}, "jax": {}}
+    for engine, out, process in started:
         code, _, err = finish(process)
         assert code == 0, err
         with np.load(out) as arrays:
-            found[engine] = dict(arrays)
+            found[engine] |= dict(arrays)
     return found
 
 
@@ -272,8 +272,8 @@ def test_of_two_networks_each_follows_its_own_loss_whatever_the_losses_share(out
 
 def test_bfloat16_computes_in_it_and_keeps_logits_losses_and_weights_in_float32(outcome: Outcome) -> None:
     wide, narrow = outcome("step by step"), outcome("bfloat16")
-    assert wide["dtypes"].tolist() == ["float32", "float32"]
-    assert narrow["dtypes"].tolist() == ["bfloat16", "float32"]
+    assert wide["dtypes"].tolist() == ["float32"] * 3
+    assert narrow["dtypes"].tolist() == ["bfloat16", "float32", "float32"]
     for key, values in trained(narrow).items():
         assert values.dtype == wide[key].dtype, key
     loss = narrow["0/0/sums/loss"]
@@ -338,7 +338,6 @@ import trainer.commands.run as command
 from cli import trainer
 from trainer import loop
 from trainer.reporting import Quiet
-from trainer.stopping import RunStoppedError
 
 class Killer(Quiet):
     steps_seen = 0
@@ -354,8 +353,8 @@ for last, arguments in json.loads(sys.argv[1]):
     command._reporter = lambda directory, given: killer
     try:
         trainer.main(arguments, prog_name="trainer", standalone_mode=False)
-    except RunStoppedError as error:
-        print(error)
+    except SystemExit as exit:
+        print(exit.code)
 """
 
 
@@ -364,7 +363,7 @@ class Runs:
 
     def __init__(self, directory: Path) -> None:
         ids, clean, pixels = examples(30)
-        labels = np.where(ids % 3 == 0, (clean + 1) % 3, clean)
+        labels = np.where(ids % 4 == 0, (clean + 1) % 3, clean)
         data = directory / "noisy"
         write_dataset(data, (ids, labels, pixels), examples(9), labels="noisy", clean_labels=clean)
 
@@ -409,8 +408,8 @@ def test_a_whole_run_through_the_command_line_says_nothing_on_stderr(runs: Runs)
 
 def test_a_term_signal_ends_each_run_in_the_middle_of_an_epoch(runs: Runs) -> None:
     code, out, err = runs.stopped
-    assert (code, err) == (0, "")
-    places = [line.partition("stopped by SIGTERM in ")[2].partition(" of 3")[0] for line in out.splitlines()]
+    assert (code, out.split()) == (0, ["1"] * len(METHODS))
+    places = [line.partition("stopped by SIGTERM in ")[2].partition(" of 3")[0] for line in err.splitlines()]
     expected = {"selfie": "run 2, epoch 1, after step 1"}
     assert places == [expected.get(method, "run 1, epoch 2, after step 1") for method in METHODS]
     assert all("checkpoint.h5" in names and "result.json" not in names for names in runs.place.values())

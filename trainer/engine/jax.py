@@ -68,6 +68,7 @@ class JaxEngine(EngineParts):
         pairs = zip(self.networks, self.optimizers, strict=True)
         self._learners = [_Learner.of(network, optimizer, self._names) for network, optimizer in pairs]
         self._sum_keys: tuple[str, ...] = ()
+        self._gather = jax.jit(_taken)
         self._advance = jax.jit(self._train_steps if self._scan else self._train_one, donate_argnums=0)
         self._test = jax.jit(self._test_batch)
 
@@ -136,7 +137,7 @@ class JaxEngine(EngineParts):
             scalars = {key: self._put(np.float32(value)) for key, value in knobs.items()}
             parts: list[Any] = []
             for piece in self._pieces(np.asarray(indices, np.int32)):
-                self._state, sums = self._advance(self._state, *piece, self._labels, scalars)
+                self._state, sums = self._advance(self._state, self._labels, scalars, *piece)
                 self._add(parts, sums)
             found = np.concatenate(jax.device_get(parts))
         return dict(zip(self._sum_keys, found.T, strict=True))
@@ -159,52 +160,56 @@ class JaxEngine(EngineParts):
             jax.block_until_ready(results[-1])
         results.append(result)
 
-    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Any, Any, Any]]:
-        """What goes to the device at a time: (s, B) sample rows, (s, B) places of their images, and the images.
-
-        Streamed images are looked up by place like resident ones, so that both go through the same program.
-        """
+    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Any, ...]]:
+        """What goes to the device at a time: the arguments of `_train_steps` or `_train_one` after the knobs."""
         if not self.streams:
-            for rows in self._cut(indices):
-                on_device = self._put(rows)
-                yield on_device, on_device, self._images
+            for rows in [indices] if self._scan else np.split(indices, len(indices)):
+                own = self._put(rows)
+                yield (own, own, self._images) if self._scan else (own, self._gather(self._images, own))
             return
         for block, images in self.blocks(indices):
-            for rows, own in zip(self._cut(block), self._cut(images), strict=True):
-                places = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
-                yield self._put(rows), self._put(places), self._put(own.reshape(-1, *self.data.image_shape))
-
-    def _cut(self, steps: np.ndarray) -> list[np.ndarray]:
-        return [steps] if self._scan else [steps[number : number + 1] for number in range(len(steps))]
+            if self._scan:
+                places = np.arange(block.size, dtype=np.int32).reshape(block.shape)
+                yield self._put(block), self._put(places), self._put(images.reshape(-1, *self.data.image_shape))
+            else:
+                for number in range(len(block)):
+                    yield self._put(block[number : number + 1]), self._put(images[number : number + 1])
 
     def _train_steps(
-        self, state: State, rows: Tensor, places: Tensor, images: Tensor, labels: Values, knobs: Values
+        self, state: State, labels: Values, knobs: Values, rows: Tensor, places: Tensor, images: Tensor
     ) -> tuple[State, Tensor]:
-        """(s, B) sample rows; the state after s steps, and (s, number of sums)."""
+        """Mini-batches of (s, B) sample rows, whose images are at (s, B) places of `images`.
+
+        Returns:
+            The state after s steps, and (s, number of sums).
+        """
 
         def step(state: State, here: tuple[Tensor, Tensor]) -> tuple[State, Tensor]:
-            return self._train_step(state, *here, images, labels, knobs)
+            row, place = here
+            # Kept apart from what is computed of them, which is then the same wherever they come from
+            own = jax.lax.optimization_barrier(_taken(images, place))
+            return self._train_step(state, labels, knobs, row, own)
 
         return jax.lax.scan(step, state, (rows, places))
 
     def _train_one(
-        self, state: State, rows: Tensor, places: Tensor, images: Tensor, labels: Values, knobs: Values
+        self, state: State, labels: Values, knobs: Values, rows: Tensor, images: Tensor
     ) -> tuple[State, Tensor]:
-        """The same for s = 1."""
-        state, sums = self._train_step(state, rows[0], places[0], images, labels, knobs)
+        """The same for s = 1, and (1, B, H, W, C) images: streamed or gathered, they go through the same program."""
+        state, sums = self._train_step(state, labels, knobs, rows[0], images[0])
         return state, sums[None]
 
     def _train_step(
-        self, state: State, row: Tensor, places: Tensor, images: Tensor, labels: Values, knobs: Values
+        self, state: State, labels: Values, knobs: Values, row: Tensor, images: Tensor
     ) -> tuple[State, Tensor]:
-        """One mini-batch; its sums as one vector, in the order of `_sum_keys`.
+        """One mini-batch: (B,) rows, (B, H, W, C) images; its sums as one vector, in the order of `_sum_keys`.
 
         Each network gets the gradient of its own loss through its own logits, whatever the losses share: first the
         losses' gradients by all logits, (B, K) each and cheap, then of loss k the part by logits k back through
         network k. So every network runs forward once and backward once, and no gradient can reach another network.
         """
         values, memory = state
-        inputs = standardise(_taken(images, places))
+        inputs = standardise(images)
         given, clean = _taken(labels["given"], row), labels.get("clean")
         clean = None if clean is None else _taken(clean, row)
         rows = {key: _taken(kept, row) for key, kept in memory.items()}

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from trainer.methods.base import Tensor
-from trainer.networks.layers import convolution, dense, dropout, norm_relu
+from trainer.networks.layers import classifier, convolution, dropout, norm_relu
 
 FIRST_FILTERS = 16
 BLOCKS = 3
@@ -41,7 +41,7 @@ def densenet(
         if block < BLOCKS - 1:
             x = _transition(x, weights)
     x = keras.layers.GlobalAveragePooling2D()(norm_relu(x))
-    return keras.Model(images, dense(x, num_classes, weights))
+    return keras.Model(images, classifier(x, num_classes, weights))
 
 
 def _transition(x: Tensor, weights: np.random.Generator) -> Tensor:

@@ -45,6 +45,11 @@ def dense(x: Tensor, units: int, weights: np.random.Generator) -> Tensor:
     return keras.layers.Dense(units, kernel_initializer=GlorotUniform(weights))(x)
 
 
+def classifier(x: Tensor, num_classes: int, weights: np.random.Generator) -> Tensor:
+    """Dense layer to the logits; in float32 whatever the rest computes in, since losses and choices hang on them."""
+    return keras.layers.Dense(num_classes, kernel_initializer=GlorotUniform(weights), dtype="float32")(x)
+
+
 def norm_relu(x: Tensor) -> Tensor:
     """Batch norm, then ReLU."""
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON)(x)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.networks.layers import convolution, dense, dropout, norm_relu
+from trainer.networks.layers import classifier, convolution, dense, dropout, norm_relu
 
 FILTERS = (32, 64, 128)
 DENSE_UNITS = 128
@@ -27,4 +27,4 @@ def small_cnn(input_shape: tuple[int, int, int], num_classes: int, weights: np.r
         x = keras.layers.MaxPooling2D(2, padding="same")(x)
     x = norm_relu(dense(keras.layers.Flatten()(x), DENSE_UNITS, weights))
     x = dropout(x, DROPOUT, weights)
-    return keras.Model(images, dense(x, num_classes, weights))
+    return keras.Model(images, classifier(x, num_classes, weights))

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.networks.layers import convolution, dense, dropout, norm_relu
+from trainer.networks.layers import classifier, convolution, dense, dropout, norm_relu
 
 GROUPS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """Filters and number of convolutions of each group."""
@@ -30,4 +30,4 @@ def vgg19(input_shape: tuple[int, int, int], num_classes: int, weights: np.rando
     x = keras.layers.Flatten()(x)
     for _ in range(2):
         x = dropout(norm_relu(dense(x, DENSE_UNITS, weights)), DROPOUT, weights)
-    return keras.Model(images, dense(x, num_classes, weights))
+    return keras.Model(images, classifier(x, num_classes, weights))
