@@ -22,6 +22,7 @@ from slices import SOURCES, NoisyData, Plan, Slice, measured, run_script, text_t
 METHODS = ("default", "active-bias", "co-teaching", "selfie")
 FIGURES = {
     "best_test_error": "best",
+    "best_test_error_all_runs": "best of all runs",
     "last_test_error": "last",
     "mean_last10_test_error": "mean last 10",
     "label_precision": "label precision",

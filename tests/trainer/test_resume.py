@@ -350,7 +350,7 @@ def test_the_command_line_takes_the_settings_of_the_run_and_names_those_that_dif
     for arguments, named in (
         (["active-bias", "--epochs", "9"], ["--epochs 9 (the run has 3)"]),
         (["active-bias", "--seed", "4", "--warm-up", "2"], ["--seed 4 (the run has 0)", "--warm-up 2 (the run has 1)"]),
-        (["default"], ["--method default (the run has active-bias)"]),
+        (["default"], ["in method default (the run has active-bias)"]),
     ):
         with pytest.raises(SystemExit) as exit:
             trainer.main(["run", *arguments, *resume])
