@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,6 @@ def datasets(folder: Path, arguments: argparse.Namespace) -> Iterator[Dataset]:
 
 def figures(dataset: Dataset, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """The estimate of one dataset, without its matrices."""
-    started = time.perf_counter()
     out = folder / f"{dataset.metadata.name}.json"
     folds, epochs = FOLDS_AND_EPOCHS[dataset.metadata.source["name"]]
     folds, epochs = arguments.folds or folds, arguments.epochs or epochs
@@ -86,7 +84,6 @@ def figures(dataset: Dataset, folder: Path, arguments: argparse.Namespace) -> di
         "agreement": round(content["agreement"], 4),
         "folds": folds,
         "epochs_at_most": epochs,
-        "seconds": round(time.perf_counter() - started, 1),
     }
 
 

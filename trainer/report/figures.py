@@ -71,7 +71,7 @@ def _refurbishment(axes: Any, rows: Sequence[Any], look: dict[str, int]) -> None
     _lines(axes, share, suffix=": samples refurbished", dashes="--")
     if right is not None:
         _lines(axes, right, suffix=": of those, right", dashes="-")
-    axes.set(title="refurbished labels", xlabel="epoch", ylabel="%", ylim=(0, 102))
+    axes.set(title="refurbished labels", xlabel="epoch", ylabel="%", ylim=(0, 102), yticks=range(0, 101, 20))
     axes.legend(loc="lower right")
 
 
