@@ -11,13 +11,16 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from datatools.dataset import Dataset
+from datatools.dataset import BatchFile, Dataset
+from datatools.processors import usable_processors
 from datatools.records import ImageShape, read_records, record_dtype, records_per_piece
 
 FICLONE = 0x40049409
@@ -155,6 +158,46 @@ def copy_changed(
             if not shared:
                 _write_exactly(writer.fileno(), data, start * piece.itemsize, target)
     return digest.hexdigest()
+
+
+def copy_dataset_files(
+    parent: Dataset,
+    folder: Path,
+    changes: Sequence[Callable[[slice], Iterable[Change]]],
+    others: Sequence[str],
+    copied: Callable[[int], None],
+) -> tuple[BatchFile, ...]:
+    """Copy a dataset's training batches with what changes in them, and other files as they are.
+
+    Several files at a time: reading, hashing and writing leave Python to itself.
+
+    Args:
+        changes: for each training batch file as in `copy_changed`. others: names of the files beside them to copy.
+        copied: called with the number of records of each batch file that is done, in order.
+
+    Returns:
+        The training batch files, with their new SHA-256.
+
+    Raises:
+        as `copy_changed` and `copy_file`.
+    """
+    train, shape = parent.metadata.splits["train"], parent.metadata.image_shape
+
+    def changed(file: BatchFile, own: Callable[[slice], Iterable[Change]]) -> BatchFile:
+        return replace(file, sha256=copy_changed(parent.path / file.name, folder / file.name, shape, own))
+
+    with ThreadPoolExecutor(usable_processors()) as pool:
+        batches = [pool.submit(changed, file, own) for file, own in zip(train, changes, strict=True)]
+        beside = [pool.submit(copy_file, parent.path / name, folder / name) for name in others]
+        try:
+            for batch in batches:
+                copied(batch.result().records)
+            for other in beside:
+                other.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return tuple(batch.result() for batch in batches)
 
 
 def _shares_blocks(reader: int, writer: int, target: Path) -> bool:

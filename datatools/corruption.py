@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from datatools.building import check_free, dataset_directory
 from datatools.conversion import Progress, no_progress
-from datatools.copying import Change, copy_changed, copy_file, images_of
+from datatools.copying import Change, copy_dataset_files, images_of
 from datatools.dataset import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -29,7 +28,6 @@ from datatools.manifest import Manifest, realised_matrix, share, write_manifest
 from datatools.noise import noise_type
 from datatools.noise.contract import Drawn, NoiseRequest, NoiseType, check_options, check_rate
 from datatools.noise.sampling import check_seed
-from datatools.processors import usable_processors
 
 NOTABLE_GAP = 0.005
 """From this difference between realised and requested rate on, `corrupt` says so."""
@@ -187,38 +185,25 @@ def _metadata(
 
 
 def _changed_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
-    """Copy every file with what the noise changes in it; pixels are never re-encoded.
-
-    Several files at a time: reading, hashing and writing leave Python to itself.
-    """
+    """Copy every file with what the noise changes in it; pixels are never re-encoded."""
     parent = request.parent
     train, test = parent.metadata.splits["train"], parent.metadata.splits["test"]
     starts = np.cumsum([0, *(file.records for file in train)]).tolist()
     total = starts[-1] + sum(file.records for file in test)
     done = 0
 
-    def changed(file: BatchFile, start: int) -> BatchFile:
-        def changes(records: slice) -> Iterator[Change]:
-            return _changes(request, drawn, slice(start + records.start, start + records.stop))
+    def changes_from(start: int) -> Callable[[slice], Iterator[Change]]:
+        return lambda records: _changes(request, drawn, slice(start + records.start, start + records.stop))
 
-        digest = copy_changed(parent.path / file.name, folder / file.name, parent.metadata.image_shape, changes)
-        return replace(file, sha256=digest)
+    def copied(records: int) -> None:
+        nonlocal done
+        done += records
+        progress(done, total)
 
-    with ThreadPoolExecutor(usable_processors()) as pool:
-        batches = [pool.submit(changed, file, start) for file, start in zip(train, starts[:-1], strict=True)]
-        others = [pool.submit(copy_file, parent.path / name, folder / name) for name in _other_files(parent)]
-        try:
-            for file, batch in zip(train, batches, strict=True):
-                batch.result()
-                done += file.records
-                progress(done, total)
-            for other in others:
-                other.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    changes = [changes_from(start) for start in starts[:-1]]
+    files = copy_dataset_files(parent, folder, changes, _other_files(parent), copied)
     progress(total, total)
-    return tuple(batch.result() for batch in batches)
+    return files
 
 
 def _other_files(parent: Dataset) -> list[str]:

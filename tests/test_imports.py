@@ -26,8 +26,7 @@ DATATOOLS_LAYERS = [
 TRAINER_LAYERS = [
     {"commands"},
     {"sweep", "relabel", "noise_estimate", "estimation"},
-    {"prediction"},
-    {"loop", "weights", "console", "report", "json_lines", "event_files"},
+    {"loop", "weights", "prediction", "console", "report", "json_lines", "event_files"},
     {"reporting", "run_log", "stopping", "metrics"},
     {"checkpoint"},
     {"engine"},

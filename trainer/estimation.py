@@ -29,6 +29,7 @@ from trainer.config import RunConfig, resolve
 from trainer.data import RecordImages, TrainingData, epoch_order, load
 from trainer.engine import make_engine
 from trainer.errors import TrainerError
+from trainer.networks import build_network
 from trainer.prediction import network_of, predict
 
 Progress = Callable[[int, int], None]
@@ -168,17 +169,8 @@ def _train(
 
 
 def _empty_network(config: RunConfig, data: TrainingData) -> Any:
-    import keras
-
-    from trainer.engine.base import DTYPE_POLICIES
-    from trainer.networks import build_network
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(DTYPE_POLICIES[config.precision])
-    try:
-        return build_network(config.network, data.image_shape, data.num_classes, np.random.default_rng(0))
-    finally:
-        keras.config.set_dtype_policy(before)
+    weights = np.random.default_rng(0)
+    return build_network(config.network, data.image_shape, data.num_classes, weights, config.precision)
 
 
 # --- from predictions to figures -------------------------------------------------------------------------------------

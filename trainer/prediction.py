@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from trainer.data import Images
+from trainer.methods.base import Tensor
 
 PREDICTION_BATCH = 500
 
@@ -20,14 +22,19 @@ def predict(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) ->
             standardised here as in training.
     """
     from trainer import ops
+
+    found = [np.asarray(ops.convert_to_numpy(ops.softmax(p, axis=-1))) for p in logits(network, images, batch_size)]
+    return np.concatenate([np.empty((0, int(network.output_shape[-1])), np.float32), *found])
+
+
+def logits(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) -> Iterator[Tensor]:
+    """Yields (B, K) float32 logits of `batch_size` images after the other, as `predict` has its arguments."""
+    from trainer import ops
     from trainer.engine.step import standardise
 
-    found = [np.empty((0, int(network.output_shape[-1])), np.float32)]
     for start in range(0, images.shape[0], batch_size):
         rows = np.arange(start, min(start + batch_size, images.shape[0]))
-        logits = ops.cast(network(standardise(images[rows]), training=False), "float32")
-        found.append(np.asarray(ops.convert_to_numpy(ops.softmax(logits, axis=-1))))
-    return np.concatenate(found)
+        yield ops.cast(network(standardise(images[rows]), training=False), "float32")
 
 
 def network_of(weights: dict[str, np.ndarray], network: Any, number: int = 1) -> Any:

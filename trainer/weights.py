@@ -12,6 +12,7 @@ from datatools.dataset import Dataset, open_dataset
 from trainer.engine import load_backend
 from trainer.errors import TrainerError
 from trainer.networks import build_network
+from trainer.prediction import logits
 from trainer.run_log import WEIGHTS_FILE, read_config
 
 WHICH = ("last", "selected")
@@ -38,17 +39,9 @@ def load_network(
     values = _read(directory / WEIGHTS_FILE, which, number)
     metadata = (dataset or open_dataset(path)).metadata
     shape = metadata.image_shape
-    keras = load_backend(engine or config.engine)
-    from trainer.engine.base import DTYPE_POLICIES
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(DTYPE_POLICIES[config.precision])
-    try:
-        network = build_network(
-            config.network, (shape.height, shape.width, shape.depth), metadata.num_classes, np.random.default_rng(0)
-        )
-    finally:
-        keras.config.set_dtype_policy(before)
+    load_backend(engine or config.engine)
+    images = shape.height, shape.width, shape.depth
+    network = build_network(config.network, images, metadata.num_classes, np.random.default_rng(0), config.precision)
     if [weight.shape for weight in network.weights] != [value.shape for value in values]:
         raise TrainerError(
             f"{directory / WEIGHTS_FILE}: not the weights of {config.network} for {metadata.num_classes} classes of "
@@ -87,10 +80,7 @@ def classify(network: Any, images: np.ndarray) -> np.ndarray:
             standardised here as in training.
     """
     from trainer import ops
-    from trainer.engine.step import standardise
 
-    found = [np.empty(0, np.int32)]
-    for start in range(0, len(images), CLASSIFICATION_BATCH):
-        logits = network(standardise(images[start : start + CLASSIFICATION_BATCH]), training=False)
-        found.append(ops.convert_to_numpy(ops.argmax(logits, axis=-1)).astype(np.int32))
-    return np.concatenate(found)
+    parts = logits(network, images, CLASSIFICATION_BATCH)
+    found = [ops.convert_to_numpy(ops.argmax(part, axis=-1)).astype(np.int32) for part in parts]
+    return np.concatenate([np.empty(0, np.int32), *found])

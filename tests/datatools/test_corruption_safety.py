@@ -333,11 +333,13 @@ def failing(path: Path, *more: Any) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
-@pytest.mark.parametrize("step", ["copy_file", "copy_changed", "write_manifest", "write_metadata"])
+@pytest.mark.parametrize(
+    "step", ["copying.copy_file", "copying.copy_changed", "corruption.write_manifest", "corruption.write_metadata"]
+)
 def test_a_step_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     parent: Dataset = clean_dataset(tmp_path / "clean")
     before = tree(tmp_path)
-    monkeypatch.setattr(f"datatools.corruption.{step}", failing)
+    monkeypatch.setattr(f"datatools.{step}", failing)
     with pytest.raises(OSError, match="No space"):
         corrupt(parent, noise="pair", rate=0.4)
     assert tree(tmp_path) == before

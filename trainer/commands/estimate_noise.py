@@ -9,11 +9,7 @@ from typing import Any
 
 import click
 
-
-def _networks() -> list[str]:
-    from trainer.networks import NETWORKS
-
-    return list(NETWORKS)
+from trainer.commands.options import ENGINE, NETWORK_NAMES, ROOT
 
 
 @click.command("estimate-noise", epilog="Example: trainer estimate-noise --data data/photos")
@@ -22,15 +18,7 @@ def _networks() -> list[str]:
     type=click.Path(path_type=Path),
     help="Dataset directory.  [default: the only one with labels of unknown quality under ROOT]",
 )
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    envvar="DATATOOLS_ROOT",
-    show_envvar=True,
-    help="Folder where datasets live.",
-)
+@click.option("--root", **ROOT)
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
@@ -41,7 +29,7 @@ def _networks() -> list[str]:
 )
 @click.option(
     "--network",
-    type=click.Choice(_networks()),
+    type=NETWORK_NAMES,
     default="small-cnn",
     show_default=True,
     help="Which network; it has to learn the classes, not to be the best.",
@@ -74,15 +62,7 @@ def _networks() -> list[str]:
     metavar="N",
     help="How often the figures are taken anew on samples drawn with replacement, for their interval.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["tensorflow", "jax"]),
-    default="tensorflow",
-    show_default=True,
-    envvar="KERAS_BACKEND",
-    show_envvar=True,
-    help="What trains the networks.",
-)
+@click.option("--engine", **ENGINE)
 @click.option(
     "--device",
     default="auto",

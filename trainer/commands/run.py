@@ -7,17 +7,12 @@ from typing import Any
 
 import click
 
+from trainer.commands.options import ENGINE, NETWORK_NAMES, ROOT
 from trainer.methods import METHODS
 from trainer.methods.base import Method, Option
 
 ESTIMATED = "estimated"
 """The --noise-rate that stands for what `trainer estimate-noise` found."""
-
-
-def _networks() -> list[str]:
-    from trainer.networks import NETWORKS
-
-    return list(NETWORKS)
 
 
 def _presets() -> str:
@@ -47,15 +42,7 @@ def common_options() -> list[click.Option]:
             type=click.Path(path_type=Path),
             help="Dataset directory.  [default: the only noisy one under ROOT]",
         ),
-        click.Option(
-            ["--root"],
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("data"),
-            show_default=True,
-            envvar="DATATOOLS_ROOT",
-            show_envvar=True,
-            help="Folder where datasets live.",
-        ),
+        click.Option(["--root"], **ROOT),
         click.Option(
             ["--preset"],
             type=click.Choice(["paper", "quick"]),
@@ -63,7 +50,7 @@ def common_options() -> list[click.Option]:
             show_default=True,
             help=f"Values for what is not given. {_presets()}.",
         ),
-        click.Option(["--network"], type=click.Choice(_networks()), help="Which network.  [default: the preset's]"),
+        click.Option(["--network"], type=NETWORK_NAMES, help="Which network.  [default: the preset's]"),
         click.Option(
             ["--epochs"],
             type=click.IntRange(min=1),
@@ -126,15 +113,7 @@ def common_options() -> list[click.Option]:
             help="Share of the training samples to hold out, with the labels they have, in [0, 1); an epoch is "
             "selected on them.",
         ),
-        click.Option(
-            ["--engine"],
-            type=click.Choice(["tensorflow", "jax"]),
-            default="tensorflow",
-            show_default=True,
-            envvar="KERAS_BACKEND",
-            show_envvar=True,
-            help="What trains the networks.",
-        ),
+        click.Option(["--engine"], **ENGINE),
         click.Option(
             ["--device"],
             default="auto",

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from trainer.commands.options import ROOT
+
 
 def _list(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     """A callback that reads "a,b,c" as a tuple of `kind`."""
@@ -93,15 +95,7 @@ def _value(text: str) -> Any:
     callback=_own_options,
     help="An option of one method's own, as selfie.restarts=1; may be given several times.",
 )
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    envvar="DATATOOLS_ROOT",
-    show_envvar=True,
-    help="Folder where datasets live.",
-)
+@click.option("--root", **ROOT)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -189,16 +183,14 @@ def _gpus(given: float | None, device: str) -> float:
 
 def _show_plan(grid: Any, root: Path, out: Path, executor: str, resources: Any) -> None:
     """Print every cell with its state, and what is to be done in all."""
-    from datatools.processors import usable_processors
     from trainer.console import duration
-    from trainer.sweep.local import count_gpus
+    from trainer.sweep.local import slots
     from trainer.sweep.plan import cost, estimate_seconds, state
 
     cells = grid.cells()
     for cell in cells:
         click.echo(f"{state(out / cell.name):<9} {cell.name}  {cost(cell).epochs} epochs")
     left = [cell for cell in cells if state(out / cell.name) != "finished"]
-    jobs = resources.jobs or count_gpus() or max(1, usable_processors() // resources.threads)
     click.echo(f"{len(cells)} cells, {len(left)} to be run, {sum(cost(cell).epochs for cell in left):,} epochs")
     if executor == "ray":
         return
@@ -206,4 +198,5 @@ def _show_plan(grid: Any, root: Path, out: Path, executor: str, resources: Any) 
     if seconds is None:
         click.echo("no estimate of the time: a dataset is not converted yet (`datatools convert`)")
     else:
+        jobs = slots(resources)
         click.echo(f"about {duration(seconds / jobs)} here, {jobs} at a time")

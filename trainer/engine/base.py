@@ -21,7 +21,6 @@ from trainer.networks import build_network
 EVALUATION_BATCH = 500
 STREAM_SHARE = 8
 """Streaming keeps this share of the memory budget, one in so many, for each block of images under way."""
-DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 class EngineParts:
@@ -37,12 +36,8 @@ class EngineParts:
     def build(self, run: int, number: int) -> Any:
         """A fresh network: its weights are a function of (seed, run, number)."""
         weights = np.random.Generator(stream(self.config.seed, "weights", run, number))
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(DTYPE_POLICIES[self.config.precision])
-        try:
-            return build_network(self.config.network, self.data.image_shape, self.data.num_classes, weights)
-        finally:
-            keras.config.set_dtype_policy(before)
+        config, data = self.config, self.data
+        return build_network(config.network, data.image_shape, data.num_classes, weights, config.precision)
 
     def make_optimizer(self, network: Any) -> Any:
         """SGD with Nesterov momentum, built for `network`."""

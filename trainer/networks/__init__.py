@@ -61,11 +61,22 @@ NETWORKS: dict[str, NetworkSpec] = {
 }
 
 
-def build_network(name: str, input_shape: tuple[int, int, int], num_classes: int, weights: np.random.Generator) -> Any:
+DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+"""What Keras calls the precisions that a network can compute in."""
+
+
+def build_network(
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    weights: np.random.Generator,
+    precision: str = "float32",
+) -> Any:
     """The network `name` as a keras.Model.
 
     Args:
-        input_shape: (H, W, C). weights: gives initial weights and dropout seeds.
+        input_shape: (H, W, C). weights: gives initial weights and dropout seeds. precision: of DTYPE_POLICIES; what the
+            network computes in.
 
     Raises:
         TrainerError: no such network.
@@ -74,4 +85,11 @@ def build_network(name: str, input_shape: tuple[int, int, int], num_classes: int
         raise TrainerError(f"network '{name}': not known; known are {', '.join(NETWORKS)}")
     spec = NETWORKS[name]
     module, function = spec.builder.split(":")
-    return getattr(import_module(module), function)(input_shape, num_classes, weights, **spec.arguments)
+    builder = getattr(import_module(module), function)
+    policies = import_module("keras").config
+    before = policies.dtype_policy()
+    policies.set_dtype_policy(DTYPE_POLICIES[precision])
+    try:
+        return builder(input_shape, num_classes, weights, **spec.arguments)
+    finally:
+        policies.set_dtype_policy(before)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datatools.copying import Change, copy_changed, copy_file
+from datatools.copying import Change, copy_dataset_files
 from datatools.dataset import FILES_CSV, BatchFile, package_version, write_metadata
-from datatools.processors import usable_processors
 from datatools.records import file_sha256
 from trainer.errors import TrainerError
 from trainer.relabel.evidence import Evidence
@@ -69,17 +67,14 @@ def write_corrected(evidence: Evidence, verdict: Verdict, folder: Path, progress
 
 
 def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
-    """Copy every file with the new labels in it; pixels are never re-encoded.
-
-    Several files at a time: reading, hashing and writing leave Python to itself.
-    """
+    """Copy every file with the new labels in it; pixels are never re-encoded."""
     parent = evidence.dataset
-    shape = parent.metadata.image_shape
     train, test = parent.metadata.splits["train"], parent.metadata.splits["test"]
     others = [file.name for file in test] + [FILES_CSV] * (parent.metadata.files_csv is not None)
     total = sum(file.records for file in train)
+    done = 0
 
-    def copied(file: BatchFile, batch: np.ndarray) -> BatchFile:
+    def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
         ids, given = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
 
         def changes(records: slice) -> Iterator[Change]:
@@ -87,24 +82,14 @@ def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progre
             positions = np.flatnonzero(new != given[records])
             yield Change("label", positions, new[positions])
 
-        digest = copy_changed(parent.path / file.name, folder / file.name, shape, changes)
-        return replace(file, sha256=digest)
+        return changes
 
-    done = 0
-    with ThreadPoolExecutor(usable_processors()) as pool:
-        batches = [pool.submit(copied, file, batch) for file, batch in zip(train, parent.batches("train"), strict=True)]
-        beside = [pool.submit(copy_file, parent.path / name, folder / name) for name in others]
-        try:
-            for file, copy in zip(train, batches, strict=True):
-                copy.result()
-                done += file.records
-                progress(done, total)
-            for copy_of_other in beside:
-                copy_of_other.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return tuple(copy.result() for copy in batches)
+    def copied(records: int) -> None:
+        nonlocal done
+        done += records
+        progress(done, total)
+
+    return copy_dataset_files(parent, folder, [changes_in(batch) for batch in parent.batches("train")], others, copied)
 
 
 def _write_changes(evidence: Evidence, verdict: Verdict, changed: np.ndarray, path: Path) -> None:

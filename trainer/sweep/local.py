@@ -19,8 +19,7 @@ class LocalExecutor:
 
     def __init__(self, resources: Resources) -> None:
         gpus = count_gpus() if resources.gpus else 0
-        default = gpus or max(1, usable_processors() // resources.threads)
-        self.slots = resources.jobs or default
+        self.slots = slots(resources)
         self._force = resources.force
         # with more slots than GPUs, cells share them in turn
         self._variables = [environment(resources.threads, slot % gpus if gpus else None) for slot in range(self.slots)]
@@ -68,6 +67,12 @@ class LocalExecutor:
             process.stop()
         for thread in self._threads:
             thread.join()
+
+
+def slots(resources: Resources) -> int:
+    """How many cells run at a time: as many as asked for, else one a GPU, else what the processors have threads for."""
+    gpus = count_gpus() if resources.gpus else 0
+    return resources.jobs or gpus or max(1, usable_processors() // resources.threads)
 
 
 def count_gpus() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import TrainerError
-from trainer.run_log import RESULT_FILE, write_json
+from trainer.run_log import write_json
 from trainer.stopping import RunStoppedError, stop_on_signals
 from trainer.sweep.board import Board
 from trainer.sweep.datasets import prepare
@@ -57,6 +57,8 @@ def sweep(
                     board.refresh()
             finally:
                 runner.stop()
+        for cell in cells:  # some may have ended while the others were being stopped
+            board.read_result(cell)
         found = _write(out, cells, board)
     if stop.signal:
         raise RunStoppedError(
@@ -74,7 +76,6 @@ def _check_out(out: Path) -> None:
 def _write(out: Path, cells: Sequence[Cell], board: Board) -> dict[str, Any]:
     entries = []
     for cell in cells:
-        board.read_result(cell) if (out / cell.name / RESULT_FILE).is_file() else None
         state = "finished" if cell.name in board.best else "failed" if cell.name in board.failed else "to do"
         entries.append({"run": cell.name, **cell.to_json(), "state": state, "error": board.failed.get(cell.name)})
     found = {"cells": entries}
