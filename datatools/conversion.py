@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datatools.addresses import is_url
 from datatools.building import check_free, dataset_directory
 from datatools.dataset import FILES_CSV, SPLITS, BatchFile, Dataset, Metadata, open_dataset, write_metadata
-from datatools.download import is_url
 from datatools.errors import DataToolsError, listed
+from datatools.processors import usable_processors
 from datatools.records import RecordWriter, file_sha256
 from datatools.sources import open_source, source_spec
-from datatools.sources.base import Chunk, Kept, Request, Source
+from datatools.sources.base import Chunk, Kept, Request, Source, SourceSplit
 from datatools.sources.base import Progress as Progress
 from datatools.sources.base import no_progress as no_progress
 from datatools.sources.pool import Decoders, default_workers, start_server
@@ -114,19 +117,20 @@ def convert(
     for split, records in wanted.items():
         if records == 0:
             raise DataToolsError(f"{found.location}: no {split} image in it; fetch the set again")
-    with dataset_directory(out, overwrite) as folder, Decoders(workers if found.decodes else 1) as decoders:
-        write = _Splits(found, folder, sum(wanted.values()), decoders, progress)
-        with write:
-            splits = {
-                "train": write.split("train", wanted["train"], spec.train_files),
-                "test": write.split("test", wanted["test"], 1),
-            }
+    with (
+        dataset_directory(out, overwrite) as folder,
+        Decoders(workers if found.decodes else 1) as decoders,
+        ThreadPoolExecutor(1, "hash of the archive") as beside,
+    ):
+        archive_hash = beside.submit(file_sha256, found.archive) if found.archive else None
+        with _Splits(found, folder, wanted, {"train": spec.train_files, "test": 1}, decoders, progress) as write:
+            splits = write.splits()
         metadata = Metadata(
             name=out.name,
             image_shape=found.image_shape,
             class_names=found.class_names,
             splits=splits,
-            source={"name": dataset, "location": found.location, "sha256": found.sha256},
+            source={"name": dataset, "location": found.location, "sha256": archive_hash and archive_hash.result()},
             labels=spec.labels,
             limit=limit,
             resized=None if size is None else {"side": size, "filter": "lanczos"},
@@ -151,11 +155,24 @@ def _incomplete(dataset: str, found: Source) -> list[str]:
 
 
 class _Splits:
-    """Writes the splits of one source into one folder, and reports progress over all of them; a context manager."""
+    """Writes the splits of one source into one folder, and reports progress over all of them; a context manager.
 
-    def __init__(self, source: Source, folder: Path, total: int, decoders: Decoders, progress: Progress) -> None:
+    Args:
+        wanted: how many records of each split. num_files: in how many batch files.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        wanted: dict[str, int],
+        num_files: dict[str, int],
+        decoders: Decoders,
+        progress: Progress,
+    ) -> None:
         self.source, self.folder, self.decoders, self.progress = source, folder, decoders, progress
-        self.total, self.done = total, 0
+        self.wanted, self.num_files = wanted, num_files
+        self.total, self.done = sum(wanted.values()), 0
         self.problems: list[str] = []
         self._open = ExitStack()
         self._files: Any = None
@@ -164,19 +181,57 @@ class _Splits:
             self._files = csv.writer(file, lineterminator="\n")
             self._files.writerow(("id", "split", "path"))
 
-    def split(self, split: str, records: int, num_files: int) -> tuple[BatchFile, ...]:
-        examples = _Examples(self.source, split, records, self.decoders)
-        num_files = min(num_files, records)
+    def splits(self) -> dict[str, tuple[BatchFile, ...]]:
+        """Write all of them."""
+        if all(self._parts_are_files(split) for split in SPLITS):
+            return self._side_by_side()
+        return {split: self._in_order(split) for split in SPLITS}
+
+    def _parts_are_files(self, split: str) -> bool:
+        """Whether every batch file gets one part of the source, whole."""
+        parts = [part.records for part in self.source.splits[split].parts]
+        ends = _ends(self.wanted[split], self.num_files[split])
+        return parts == [end - start for start, end in pairwise([0, *ends])]
+
+    def _side_by_side(self) -> dict[str, tuple[BatchFile, ...]]:
+        """Several files at a time, a thread each: what it reads is still in its processor's cache when it is hashed."""
+        with ThreadPoolExecutor(usable_processors(), "convert") as pool:
+            begun: dict[str, list[Future[BatchFile]]] = {split: [] for split in SPLITS}
+            for split in SPLITS:
+                start = 0
+                for part in self.source.splits[split].parts:
+                    begun[split].append(pool.submit(self._part, split, len(begun[split]), start, part))
+                    start += part.records
+            try:
+                for future in chain(*begun.values()):
+                    self.done += future.result().records
+                    self.progress(self.done, self.total)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+            return {split: tuple(future.result() for future in futures) for split, futures in begun.items()}
+
+    def _part(self, split: str, number: int, start: int, part: SourceSplit) -> BatchFile:
+        examples = _Examples(self.source, split, part, part.records, self.decoders)
+        with RecordWriter(self.folder / _file_name(split, number), self.source.image_shape, beside=False) as writer:
+            for piece in examples:
+                ids = np.arange(writer.records, writer.records + len(piece)) + start
+                writer.write(ids, piece.labels, piece.pixels)
+            return BatchFile(writer.path.name, writer.records, writer.sha256)
+
+    def _in_order(self, split: str) -> tuple[BatchFile, ...]:
+        records = self.wanted[split]
+        examples = _Examples(self.source, split, self.source.splits[split], records, self.decoders)
+        num_files = min(self.num_files[split], records)
         next_id = 0
         pieces = iter(examples)
         rest: _Piece | None = None
         writers: list[RecordWriter] = []
         with ExitStack() as until_hashed:  # the end of a file is hashed while the next is begun
             for number in range(num_files):
-                name = "test_batch.bin" if split == "test" else f"data_batch_{number + 1}.bin"
-                writer = until_hashed.enter_context(RecordWriter(self.folder / name, self.source.image_shape))
-                # as even as can be: sizes differ by at most one
-                while next_id < (end := examples.records * (number + 1) // num_files):
+                path = self.folder / _file_name(split, number)
+                writer = until_hashed.enter_context(RecordWriter(path, self.source.image_shape))
+                while next_id < (end := _ends(examples.records, num_files)[number]):
                     piece = rest or next(pieces)
                     count = min(len(piece), end - next_id)
                     self._write(writer, split, next_id, piece[:count])
@@ -219,6 +274,15 @@ class _Splits:
         self._open.close()
 
 
+def _file_name(split: str, number: int) -> str:
+    return "test_batch.bin" if split == "test" else f"data_batch_{number + 1}.bin"
+
+
+def _ends(records: int, num_files: int) -> list[int]:
+    """How many records the first file has, the first two, …; as even as can be: sizes differ by at most one."""
+    return [records * (number + 1) // num_files for number in range(num_files)]
+
+
 @dataclass(frozen=True)
 class _Piece:
     """Examples on their way into a file: labels (B,), pixels (B, depth, height, width), names (B or none)."""
@@ -235,25 +299,27 @@ class _Piece:
 
 
 class _Examples:
-    """The first `records` examples of a split; fewer where unreadable images are left out and there are no others.
+    """The first `records` examples of a split, or of a part of it.
+
+    Fewer where unreadable images are left out and there are no others.
 
     Attributes:
         records: how many there are, as far as is known yet.
         problems: a line for each that was left out. seen, skipped: labels of those kept and of those left out.
     """
 
-    def __init__(self, source: Source, split: str, records: int, decoders: Decoders) -> None:
-        self.source, self.split, self.decoders = source, split, decoders
+    def __init__(self, source: Source, split: str, part: SourceSplit, records: int, decoders: Decoders) -> None:
+        self.source, self.split, self.part, self.decoders = source, split, part, decoders
         self.limit, self.records = records, records
         self.problems: list[str] = []
         self.seen: set[int] = set()
         self.skipped: set[int] = set()
 
     def __iter__(self) -> Iterator[_Piece]:
-        promised = self.source.splits[self.split].records
+        promised = self.part.records
         whole = self.limit == promised
         done = left_out = 0
-        chunks = self.source.splits[self.split].chunks()
+        chunks = self.part.chunks()
         for chunk, decoded in self.decoders.decode(chunks if whole else self._enough(chunks)):
             piece = self._kept(chunk, decoded)
             left_out += len(chunk.labels) - len(piece)

@@ -12,20 +12,22 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from datatools.dataset import BatchFile, Dataset
+from datatools.dataset import SPLITS, BatchFile, Dataset
 from datatools.processors import usable_processors
 from datatools.records import ImageShape, read_records, record_dtype, records_per_piece
 
 FICLONE = 0x40049409
 """ioctl(2) of Linux: let one file share another's blocks until either is written to."""
 STEP_BYTES = 64 << 20
+FILES_A_PROCESSOR = 3
+"""How many files are copied at a time."""
 UNSUPPORTED = frozenset(
     {
         errno.EINVAL,
@@ -64,7 +66,7 @@ def copy_file(source: Path, target: Path) -> str:
             except OSError as error:
                 if error.errno not in UNSUPPORTED:
                     raise OSError(error.errno, error.strerror, str(target)) from None
-            os.ftruncate(writer.fileno(), 0)
+            _empty(writer.fileno())
             writer.seek(0)
         try:
             reader.seek(0)
@@ -160,44 +162,59 @@ def copy_changed(
     return digest.hexdigest()
 
 
-def copy_dataset_files(
-    parent: Dataset,
-    folder: Path,
-    changes: Sequence[Callable[[slice], Iterable[Change]]],
-    others: Sequence[str],
-    copied: Callable[[int], None],
-) -> tuple[BatchFile, ...]:
-    """Copy a dataset's training batches with what changes in them, and other files as they are.
+class DatasetCopy:
+    """Copies a dataset's files, several at a time, while its user goes on; a context manager.
 
-    Several files at a time: reading, hashing and writing leave Python to itself.
+    Files that do not change are on their way from the beginning. Reading, hashing and writing leave Python to itself.
 
     Args:
-        changes: for each training batch file as in `copy_changed`. others: names of the files beside them to copy.
-        copied: called with the number of records of each batch file that is done, in order.
-
-    Returns:
-        The training batch files, with their new SHA-256.
+        folder: an empty directory to copy to. others: names of the files that are copied as they are.
 
     Raises:
-        as `copy_changed` and `copy_file`.
+        as `copy_changed` and `copy_file`, from `finish`. Where a block ends by an error, what is not yet begun is not.
     """
-    train, shape = parent.metadata.splits["train"], parent.metadata.image_shape
 
-    def changed(file: BatchFile, own: Callable[[slice], Iterable[Change]]) -> BatchFile:
-        return replace(file, sha256=copy_changed(parent.path / file.name, folder / file.name, shape, own))
+    def __init__(self, parent: Dataset, folder: Path, others: Sequence[str]) -> None:
+        self.parent, self.folder = parent, folder
+        files = len(others) + len(parent.metadata.splits["train"])
+        # more than there are processors: the system shares those out evenly, however many files there are
+        self._pool = ThreadPoolExecutor(min(files, FILES_A_PROCESSOR * usable_processors()), "copy")
+        self._others = [self._pool.submit(copy_file, parent.path / name, folder / name) for name in others]
+        self._batches: list[Future[BatchFile]] = []
 
-    with ThreadPoolExecutor(usable_processors()) as pool:
-        batches = [pool.submit(changed, file, own) for file, own in zip(train, changes, strict=True)]
-        beside = [pool.submit(copy_file, parent.path / name, folder / name) for name in others]
-        try:
-            for batch in batches:
-                copied(batch.result().records)
-            for other in beside:
-                other.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return tuple(batch.result() for batch in batches)
+    def change(self, changes: Sequence[Callable[[slice], Iterable[Change]]]) -> None:
+        """Begin to copy the training batches; `changes` has for each file what `copy_changed` wants."""
+        files = self.parent.metadata.splits["train"]
+        self._batches = [self._pool.submit(self._changed, file, own) for file, own in zip(files, changes, strict=True)]
+
+    def _changed(self, file: BatchFile, changes: Callable[[slice], Iterable[Change]]) -> BatchFile:
+        source, target = self.parent.path / file.name, self.folder / file.name
+        return replace(file, sha256=copy_changed(source, target, self.parent.metadata.image_shape, changes))
+
+    def finish(self, progress: Callable[[int, int], None]) -> tuple[BatchFile, ...]:
+        """Wait for all files.
+
+        Args:
+            progress: called with records done and in all.
+
+        Returns:
+            The training batch files, with their new SHA-256.
+        """
+        total = sum(self.parent.metadata.num_records(split) for split in SPLITS)
+        files: list[BatchFile] = []
+        for batch in self._batches:
+            files.append(batch.result())
+            progress(sum(file.records for file in files), total)
+        for other in self._others:
+            other.result()
+        progress(total, total)
+        return tuple(files)
+
+    def __enter__(self) -> DatasetCopy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _shares_blocks(reader: int, writer: int, target: Path) -> bool:
@@ -207,8 +224,18 @@ def _shares_blocks(reader: int, writer: int, target: Path) -> bool:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise OSError(error.errno, error.strerror, str(target)) from None
-        os.ftruncate(writer, 0)
+        _empty(writer)
         return False
+
+
+def _empty(descriptor: int) -> None:
+    """Take away what a call wrote before it failed.
+
+    Not where it wrote nothing: of a file that was cut to length 0, ext4 writes all to the disk when it is closed, to
+    save programs that overwrite their files in place, and that costs a multiple of the copying.
+    """
+    if os.fstat(descriptor).st_size:
+        os.ftruncate(descriptor, 0)
 
 
 def _read_exactly(descriptor: int, data: memoryview, offset: int, source: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from datatools.building import check_free, dataset_directory
 from datatools.conversion import Progress, no_progress
-from datatools.copying import Change, copy_dataset_files, images_of
+from datatools.copying import Change, DatasetCopy, images_of
 from datatools.dataset import (
     DATASET_FILE,
     MANIFEST_FILE,
@@ -101,13 +101,14 @@ def corrupt(
     if out.resolve() == parent.path.resolve():
         raise DataToolsError(f"{out}: is the clean dataset itself, never overwritten with noise; choose another --out")
     check_free(out, overwrite)
-    ids, clean = _parent_records(parent)
-    request = NoiseRequest(parent, ids, clean, seed=seed or 0, sampling=sampling or spec.samplings[0], **given)
-    drawn = spec.draw(request)
-    manifest = _manifest(request, drawn, noise, spec)
-    with dataset_directory(out, overwrite) as folder:
-        files = _changed_copy(request, drawn, folder, progress)
+    with dataset_directory(out, overwrite) as folder, DatasetCopy(parent, folder, _other_files(parent)) as copy:
+        ids, clean = _parent_records(parent)
+        request = NoiseRequest(parent, ids, clean, seed=seed or 0, sampling=sampling or spec.samplings[0], **given)
+        drawn = spec.draw(request)
+        copy.change(_changes_by_file(request, drawn))
+        manifest = _manifest(request, drawn, noise, spec)
         write_manifest(folder / MANIFEST_FILE, manifest)
+        files = copy.finish(progress)
         write_metadata(folder, _metadata(request, drawn, manifest, spec, out.name, files))
     return Corrupted(open_dataset(out), manifest, (*drawn.notices, *_notices(request, drawn)))
 
@@ -184,26 +185,15 @@ def _metadata(
     )
 
 
-def _changed_copy(request: NoiseRequest, drawn: Drawn, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
-    """Copy every file with what the noise changes in it; pixels are never re-encoded."""
-    parent = request.parent
-    train, test = parent.metadata.splits["train"], parent.metadata.splits["test"]
-    starts = np.cumsum([0, *(file.records for file in train)]).tolist()
-    total = starts[-1] + sum(file.records for file in test)
-    done = 0
+def _changes_by_file(request: NoiseRequest, drawn: Drawn) -> list[Callable[[slice], Iterator[Change]]]:
+    """For each training batch file, what the noise changes in a run of its records; pixels are never re-encoded."""
 
     def changes_from(start: int) -> Callable[[slice], Iterator[Change]]:
         return lambda records: _changes(request, drawn, slice(start + records.start, start + records.stop))
 
-    def copied(records: int) -> None:
-        nonlocal done
-        done += records
-        progress(done, total)
-
-    changes = [changes_from(start) for start in starts[:-1]]
-    files = copy_dataset_files(parent, folder, changes, _other_files(parent), copied)
-    progress(total, total)
-    return files
+    files = request.parent.metadata.splits["train"]
+    starts = np.cumsum([0, *(file.records for file in files)]).tolist()
+    return [changes_from(start) for start in starts[:-1]]
 
 
 def _other_files(parent: Dataset) -> list[str]:

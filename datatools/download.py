@@ -16,11 +16,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, BinaryIO
-from urllib.parse import unquote, urlsplit
 
+from datatools.addresses import is_url
 from datatools.errors import DataToolsError
 
 MAX_BYTES = 8 << 30
@@ -30,35 +29,6 @@ TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 1 << 18
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) as they come in."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An official file: the name it is kept under, its address and its published MD5."""
-
-    name: str
-    url: str
-    md5: str
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` is the address of something to download: http or https."""
-    return re.match(r"https?://", text, re.IGNORECASE) is not None
-
-
-def url_name(url: str) -> str:
-    """The base name of an address.
-
-    Raises:
-        DataToolsError: it has none that would do as a file name.
-    """
-    try:
-        name = PurePosixPath(unquote(urlsplit(url).path)).name
-    except ValueError as error:
-        raise DataToolsError(f"{url}: not an address ({error}); give --source the address of the archive") from None
-    if not name or name.startswith(".") or len(name) > 200 or not name.isprintable():
-        raise DataToolsError(f"{url}: does not end in a file name; give --source the address of the archive itself")
-    return name
 
 
 def download(url: str, target: Path, md5: str | None, progress: Progress, timeout: float = TIMEOUT_SECONDS) -> None:

@@ -97,20 +97,24 @@ def file_sha256(path: Path) -> str:
 
 
 class RecordWriter:
-    """Writes one batch file in pieces and hashes what it writes, beside the writing, in a thread of its own.
+    """Writes one batch file in pieces and hashes what it writes.
 
-    A context manager; `records` and `sha256` describe what has been written so far. The thread ends with the block,
-    however that ends; what it meets is raised by the next `write`, by `sha256` or at the end of the block.
+    A context manager; `records` and `sha256` describe what has been written so far.
+
+    Args:
+        beside: hash in a thread of its own. It ends with the block, however that ends; what it meets is raised by the
+            next `write`, by `sha256` or at the end of the block.
     """
 
-    def __init__(self, path: Path, image_shape: ImageShape) -> None:
+    def __init__(self, path: Path, image_shape: ImageShape, *, beside: bool = True) -> None:
         self.path = path
         self.records = 0
         self._dtype = record_dtype(image_shape)
         self._digest = hashlib.sha256()
         self._file = path.open("xb")
-        self._hasher = ThreadPoolExecutor(1, "hash")  # one thread, so in the order of writing
+        self._hasher = ThreadPoolExecutor(1, "hash") if beside else None  # one thread, so in the order of writing
         self._hashing: deque[tuple[np.ndarray, Future[None]]] = deque()
+        self._free: list[np.ndarray] = []
         self._step = records_per_piece(image_shape)
         self._most = max(1, PIECES_BEING_HASHED * PIECE_BYTES // max(self._dtype.itemsize, PIECE_BYTES))
 
@@ -121,7 +125,8 @@ class RecordWriter:
 
     def wait(self) -> None:
         """Wait until all that was written is hashed; the memory it was in is free then."""
-        self._piece_hashed(0)
+        self._wait(0)
+        self._free.clear()
 
     def write(self, ids: np.ndarray, labels: np.ndarray, pixels: np.ndarray) -> None:
         """Append records.
@@ -137,23 +142,27 @@ class RecordWriter:
             self._append(ids[part], labels[part], pixels[part])
 
     def _append(self, ids: np.ndarray, labels: np.ndarray, pixels: np.ndarray) -> None:
-        memory = self._piece_hashed(self._most - 1)
-        if memory is None or len(memory) < len(ids):
+        self._wait(self._most - 1)
+        memory = self._free.pop() if self._free else np.empty(len(ids), self._dtype)
+        if len(memory) < len(ids):
             memory = np.empty(len(ids), self._dtype)
         piece = memory[: len(ids)]
         piece["id"], piece["label"], piece["pixels"] = ids, labels, pixels
         data = piece.view(np.uint8).data
-        self._hashing.append((memory, self._hasher.submit(self._digest.update, data)))
+        if self._hasher is None:
+            self._digest.update(data)
+            self._free.append(memory)
+        else:
+            self._hashing.append((memory, self._hasher.submit(self._digest.update, data)))
         self._file.write(data)
         self.records += len(piece)
 
-    def _piece_hashed(self, most: int) -> np.ndarray | None:
-        """Wait until at most `most` pieces are being hashed; the memory of the last one waited for, if any was."""
-        memory = None
+    def _wait(self, most: int) -> None:
+        """Wait until at most `most` pieces are being hashed; the memory of the others is free then."""
         while len(self._hashing) > most:
             memory, future = self._hashing.popleft()
             future.result()
-        return memory
+            self._free.append(memory)
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -162,7 +171,8 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._hasher.shutdown(cancel_futures=error is not None)
+            if self._hasher is not None:
+                self._hasher.shutdown(cancel_futures=error is not None)
             if error is None:
                 self.wait()
         finally:

@@ -19,7 +19,7 @@ DATATOOLS_LAYERS = [
     {"commands"},
     {"conversion", "corruption", "verification", "info", "progress", "plots", "contact_sheet", "comparison", "export"},
     {"sources", "noise", "building", "manifest", "download", "copying"},
-    {"dataset"},
+    {"dataset", "addresses"},
     {"records", "seeding", "processors"},
     {"errors"},
 ]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from datatools.errors import DataToolsError, listed
-from datatools.records import ImageShape, file_sha256, read_records, records_per_chunk
+from datatools.records import ImageShape, read_records, records_per_chunk
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
 from datatools.sources.files import Located, locate
 from datatools.sources.images import Decoding, image_chunks
@@ -146,7 +146,7 @@ def _images(request: Request, located: Located) -> Source:
             for split, files in splits.items()
         },
         location=str(location),
-        sha256=file_sha256(location) if location.is_file() else None,
+        archive=location if location.is_file() else None,
         notices=located.notices,
         decodes=True,
     )

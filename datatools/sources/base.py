@@ -50,10 +50,17 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class SourceSplit:
-    """One split of a source: its number of records (`Kept` may make them fewer), and a call that iterates over them."""
+    """One split of a source.
+
+    Attributes:
+        records: how many examples it has (`Kept` may make them fewer).
+        chunks: a call that iterates over them.
+        parts: the same examples in runs, in order, that can be read at the same time; none where they cannot.
+    """
 
     records: int
     chunks: Callable[[], Iterator[Chunk]]
+    parts: tuple[SourceSplit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Source:
     Attributes:
         splits: "train" and "test".
         location: where it was found, as dataset.json records it.
-        sha256: of the archive, or None where the source is a folder or a package.
+        archive: the file that it is read from, or None where it is a folder or a package.
         notices: what the user should know about it, a line each.
         decodes: whether its chunks are worth decoding in several processes.
         skips: whether unreadable images are left out (its chunks decode to `Kept`).
@@ -75,7 +82,7 @@ class Source:
     class_names: tuple[str, ...]
     splits: dict[str, SourceSplit]
     location: str
-    sha256: str | None = None
+    archive: Path | None = None
     notices: tuple[str, ...] = ()
     decodes: bool = False
     skips: bool = False

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datatools.download import Archive
+from datatools.addresses import Archive
 from datatools.errors import DataToolsError, listed
-from datatools.records import ImageShape, file_sha256, records_per_piece
+from datatools.records import ImageShape, records_per_piece
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
 from datatools.sources.files import SourceFiles, archive_errors, locate, open_files, read_whole
 from datatools.sources.pickles import load_pickle
@@ -114,7 +114,7 @@ def _open(layout: Layout, label_set: str, request: Request) -> Source:
         class_names=reader.class_names(),
         splits={split: reader.split(split) for split in ("train", "test")},
         location=str(location),
-        sha256=file_sha256(location) if location.is_file() else None,
+        archive=location if location.is_file() else None,
         notices=notices,
     )
 
@@ -160,8 +160,13 @@ class _Batches:
     def split(self, split: str) -> SourceSplit:
         names = self.names[split]
         if self.is_binary:
-            counts = [self._binary_records(name) for name in names]
-            return SourceSplit(sum(counts), partial(self._chunks, self._binary_chunks, names))
+            parts = tuple(
+                SourceSplit(self._binary_records(name), partial(self._chunks, self._binary_chunks, (name,)))
+                for name in names
+            )
+            records = sum(part.records for part in parts)
+            chunks = partial(self._chunks, self._binary_chunks, names)
+            return SourceSplit(records, chunks, parts if self.files.many_readers else ())
         # The number of records is inside the pickles; the first pass reads the labels only to count them
         counts = [len(self._python_batch(name)[0]) for name in names]
         return SourceSplit(sum(counts), partial(self._chunks, self._python_chunks, names))

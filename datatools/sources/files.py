@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from datatools.download import Archive, download, is_url, url_name
+from datatools.addresses import Archive, is_url, url_name
 from datatools.errors import DataToolsError, listed
-from datatools.sources.base import Request
+from datatools.sources.base import Progress, Request
 
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 20
@@ -37,9 +37,14 @@ BROKEN_ARCHIVE = (
 
 
 class SourceFiles(Protocol):
-    """The files of a source by their base names."""
+    """The files of a source by their base names.
+
+    Attributes:
+        many_readers: whether several files can be read at the same time.
+    """
 
     location: Path
+    many_readers: bool
 
     def size(self, name: str) -> int | None:
         """Size in bytes, or None where there is no such file."""
@@ -50,6 +55,8 @@ class SourceFiles(Protocol):
 
 class FolderFiles:
     """The plain files directly inside a folder."""
+
+    many_readers = True
 
     def __init__(self, location: Path) -> None:
         self.location = location
@@ -80,6 +87,8 @@ class _CheckedMember(tarfile.TarInfo):
 
 class TarFiles:
     """The plain files of a tar archive, whatever its compression, whatever folder they are in."""
+
+    many_readers = False
 
     def __init__(self, location: Path) -> None:
         self.location = location
@@ -160,8 +169,15 @@ def locate(request: Request, names: Sequence[str], title: str, official: Sequenc
         raise DataToolsError(f"{request.raw}: no {title} there (looked for {listed(names, 6)}); {hint}")
     archive = official[0]
     target = request.raw / archive.name
-    download(archive.url, target, archive.md5, request.progress)
+    fetch(archive.url, target, archive.md5, request.progress)
     return Located(target, (f"{target}: downloaded from {archive.url}, its MD5 is the published one",))
+
+
+def fetch(url: str, target: Path, md5: str | None, progress: Progress) -> None:
+    """As `datatools.download.download`, which is loaded here: http and ssl take as long as the decoder of images."""
+    from datatools.download import download
+
+    download(url, target, md5, progress)
 
 
 def _mirrored(url: str, request: Request, official: Sequence[Archive]) -> Located:
@@ -170,7 +186,7 @@ def _mirrored(url: str, request: Request, official: Sequence[Archive]) -> Locate
     if target.exists():
         return Located(target, (f"{target}: there already, not downloaded again",))
     known = {archive.name: archive.md5 for archive in official}
-    download(url, target, known.get(name), request.progress)
+    fetch(url, target, known.get(name), request.progress)
     if name in known:
         return Located(target, (f"{target}: downloaded from {url}, its MD5 is the official archive's",))
     expected = f" ({listed(list(known), 6)})" if known else ""

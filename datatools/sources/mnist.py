@@ -15,11 +15,11 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from datatools.download import Archive, download, is_url
+from datatools.addresses import Archive, is_url
 from datatools.errors import DataToolsError
 from datatools.records import ImageShape, records_per_chunk
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import Located, archive_errors
+from datatools.sources.files import Located, archive_errors, fetch
 
 ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 ARCHIVES = tuple(
@@ -77,7 +77,7 @@ def _locate(request: Request) -> Located:
     folder = request.raw / RAW_FOLDERS[0]
     for archive in ARCHIVES:
         if not (folder / archive.name).exists():
-            download(base + archive.name if base else archive.url, folder / archive.name, archive.md5, request.progress)
+            fetch(base + archive.name if base else archive.url, folder / archive.name, archive.md5, request.progress)
     return Located(folder, (f"{folder}: downloaded from {base or ADDRESS}, the MD5s are the published ones",))
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from datatools.download import Archive
+from datatools.addresses import Archive
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape, file_sha256
+from datatools.records import ImageShape
 from datatools.sources.base import Chunk, Request, Source, SourceSplit
 from datatools.sources.files import locate
 from datatools.sources.images import Decoding, image_chunks
@@ -59,7 +59,7 @@ def open_tiny_imagenet(request: Request) -> Source:
             for split, images in splits.items()
         },
         location=str(location),
-        sha256=file_sha256(location) if location.is_file() else None,
+        archive=location if location.is_file() else None,
         notices=notices,
         decodes=True,
     )

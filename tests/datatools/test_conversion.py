@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.records import ImageShape
-from datatools.sources.base import Chunk, SourceSplit
+from datatools.sources.base import Chunk, Source, SourceSplit
 from tests.datatools.reader import read_split
 from tests.factories import (
     cifar10_set,
@@ -22,10 +24,14 @@ from tests.factories import (
     convert_source,
     made_up_source,
     mnist_set,
+    pack,
+    tiny_imagenet_set,
     tree,
     write_cifar10_binary,
     write_cifar100_binary,
     write_mnist,
+    write_tiny_imagenet,
+    zipped,
 )
 
 
@@ -95,6 +101,18 @@ def test_dataset_json_says_what_it_was_made_from(tmp_path: Path) -> None:
     assert metadata.source == {"name": "mnist", "location": str(location), "sha256": None}
     assert (metadata.labels, metadata.noise, metadata.limit, metadata.label_set) == ("clean", None, None, None)
     assert metadata.created_by["package"] == "selfie-noisy-labels"
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet"])
+def test_dataset_json_has_the_checksum_of_the_archive(tmp_path: Path, name: str) -> None:
+    if name == "cifar10":
+        location = pack(cifar10(tmp_path), tmp_path / "archive.tar.gz", "w:gz")
+    else:
+        folder, _ = write_tiny_imagenet(tmp_path / "tiny-imagenet-200", tiny_imagenet_set())
+        location = zipped(folder, tmp_path / "archive.zip")
+    metadata = convert(name, source=location, out=tmp_path / "out").dataset.metadata
+    sha256 = hashlib.sha256(location.read_bytes()).hexdigest()
+    assert metadata.source == {"name": name, "location": str(location), "sha256": sha256}
 
 
 @pytest.mark.parametrize(("label_set", "classes"), [(None, 100), ("fine", 100), ("coarse", 20)])
@@ -190,6 +208,93 @@ def test_a_split_without_images_is_refused(tmp_path: Path, split: str) -> None:
     with pytest.raises(DataToolsError, match=f"no {split} image"):
         convert_source(made_up_source(labels["train"], labels["test"], 2), tmp_path / "out")
     assert tree(tmp_path) == {}
+
+
+def in_parts(source: Source, train: list[int]) -> Source:
+    """The source with its training examples in parts of so many records, its test examples in one."""
+
+    def part(split: str, start: int, records: int) -> SourceSplit:
+        def chunks() -> Iterator[Chunk]:
+            done = 0
+            for chunk in source.splits[split].chunks():
+                of_it = slice(max(0, start - done), max(0, start + records - done))
+                pixels = chunk.decode()
+                done += len(chunk.labels)
+                if len(chunk.labels[of_it]):
+                    yield Chunk(chunk.labels[of_it], partial(lambda some: some, pixels[of_it]))
+
+        return SourceSplit(records, chunks)
+
+    starts = [sum(train[:number]) for number in range(len(train))]
+    parts = tuple(part("train", start, records) for start, records in zip(starts, train, strict=True))
+    test = source.splits["test"]
+    splits = {
+        "train": dataclasses.replace(source.splits["train"], parts=parts),
+        "test": dataclasses.replace(test, parts=(part("test", 0, test.records),)),
+    }
+    return dataclasses.replace(source, splits=splits)
+
+
+@pytest.mark.parametrize("train", [[8] * 5, [8, 8, 8, 16], [40]], ids=["a part a file", "larger ones", "one"])
+@pytest.mark.parametrize("limit", [None, 33])
+def test_parts_change_no_byte(tmp_path: Path, train: list[int], limit: int | None) -> None:
+    source = made_up_source(np.arange(40) % 4, np.arange(10) % 4, 4)
+    plain = convert_source(source, tmp_path / "a" / "out", train_files=5, limit=limit)
+    parted = convert_source(in_parts(source, train), tmp_path / "b" / "out", train_files=5, limit=limit)
+    assert tree(parted.dataset.path) == tree(plain.dataset.path)
+
+
+def test_parts_that_are_files_are_written_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = in_parts(made_up_source(np.arange(40) % 4, np.arange(10) % 4, 4), [20, 20])
+    monkeypatch.setattr("datatools.conversion.usable_processors", lambda: 2)
+    both = threading.Barrier(2)  # passed only where the two training files are under way together
+    seen: list[tuple[int, int]] = []
+
+    def met(part: SourceSplit) -> SourceSplit:
+        def chunks() -> Iterator[Chunk]:
+            both.wait(20)
+            yield from part.chunks()
+
+        return dataclasses.replace(part, chunks=chunks)
+
+    train = source.splits["train"]
+    together = dataclasses.replace(train, parts=tuple(met(part) for part in train.parts))
+    source = dataclasses.replace(source, splits={**source.splits, "train": together})
+    made = convert_source(source, tmp_path / "out", train_files=2, progress=lambda *now: seen.append(now)).dataset
+    assert made.labels("train").tolist() == (np.arange(40) % 4).tolist()
+    assert seen == [(20, 50), (40, 50), (50, 50)]
+
+
+@pytest.mark.parametrize("broken", range(6))
+@pytest.mark.parametrize("promised", [None, 7, 9], ids=["damaged", "more than promised", "fewer"])
+def test_a_broken_part_leaves_nothing(tmp_path: Path, broken: int, promised: int | None) -> None:
+    source = in_parts(made_up_source(np.arange(40) % 4, np.arange(8) % 4, 4), [8] * 5)
+    split = "train" if broken < 5 else "test"
+    parts = list(source.splits[split].parts)
+
+    def damaged() -> Iterator[Chunk]:
+        raise DataToolsError("this part is damaged")
+
+    number = broken if broken < 5 else 0
+    whole = parts[number].chunks
+
+    def one_less_or_more() -> Iterator[Chunk]:
+        found = list(whole())
+        last = found[-1]
+        yield from found
+        if promised == 7:
+            yield last
+
+    def one_missing() -> Iterator[Chunk]:
+        yield from list(whole())[:-1]
+
+    parts[number] = SourceSplit(8, {None: damaged, 7: one_less_or_more, 9: one_missing}[promised])
+    splits = {**source.splits, split: dataclasses.replace(source.splits[split], parts=tuple(parts))}
+    before = threading.active_count()
+    with pytest.raises(DataToolsError, match="damaged" if promised is None else "fetch the set again"):
+        convert_source(dataclasses.replace(source, splits=splits), tmp_path / "out", train_files=5)
+    assert tree(tmp_path) == {}
+    assert threading.active_count() == before
 
 
 def test_progress_runs_from_start_to_end_over_both_splits(tmp_path: Path) -> None:

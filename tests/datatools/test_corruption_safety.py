@@ -102,6 +102,30 @@ def test_a_full_disk_is_no_missing_call(
     assert caught.value.errno == code
 
 
+def test_a_new_file_is_not_cut_to_length_0(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ext4 writes such a file to the disk when it is closed, which takes several times as long as the copying."""
+    cuts: list[int] = []
+    cut = os.ftruncate
+
+    def noted(descriptor: int, length: int) -> None:
+        cuts.append(os.fstat(descriptor).st_size)
+        cut(descriptor, length)
+
+    def not_there(reader: int, writer: int, size: int) -> bool:
+        raise OSError(errno.EOPNOTSUPP, "no such call")
+
+    monkeypatch.setattr(os, "ftruncate", noted)
+    monkeypatch.setitem(WAYS, "reflink", not_there)
+    copy_file(source, tmp_path / "target")
+    (tmp_path / "records").write_bytes(bytes(40))
+    copy_changed(tmp_path / "records", tmp_path / "changed", SHAPE, changed_by({}, {}))
+    assert cuts == []
+    monkeypatch.setitem(WAYS, "reflink", refused(errno.EOPNOTSUPP))
+    copy_file(source, tmp_path / "after a beginning")
+    assert cuts == [len(b"a beginning")]
+    assert (tmp_path / "after a beginning").read_bytes() == CONTENT
+
+
 def test_a_copy_never_goes_over_another_file(tmp_path: Path, source: Path) -> None:
     (tmp_path / "target").write_bytes(b"mine")
     with pytest.raises(FileExistsError):

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from datatools import download as downloading
+from datatools.addresses import Archive, is_url, url_name
 from datatools.conversion import convert
-from datatools.download import Archive, download, is_url, url_name
+from datatools.download import download
 from datatools.errors import DataToolsError
 from datatools.sources import cifar, mnist, tiny_imagenet
 from tests.datatools.children import environment

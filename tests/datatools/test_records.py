@@ -95,16 +95,21 @@ def test_the_writer_hashes_what_it_wrote_in_pieces(tmp_path: Path) -> None:
     assert writer.sha256 == hashlib.sha256(GOLDEN).hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("beside", [True, False])
 @pytest.mark.parametrize("chunk", [1, 14, 50, 1 << 20])
-def test_bytes_and_hash_do_not_depend_on_the_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_bytes_and_hash_do_not_depend_on_the_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, beside: bool
+) -> None:
     monkeypatch.setattr(records_module, "PIECE_BYTES", chunk)
     ids, labels = np.arange(41), np.arange(41) * 65_537
     pixels = np.random.default_rng(0).integers(0, 256, (41, *SHAPE), np.uint8)
     path = tmp_path / "chunks.bin"
-    with RecordWriter(path, SHAPE) as writer:
+    before = threading.active_count()
+    with RecordWriter(path, SHAPE, beside=beside) as writer:
         for start, end in ((0, 1), (1, 1), (1, 30), (30, 33), (33, 41)):
             writer.write(ids[start:end], labels[start:end], pixels[start:end])
         so_far = writer.sha256
+        assert (threading.active_count() > before) == beside
     expected = b"".join(n.to_bytes(4, "big") + (n * 65_537).to_bytes(4, "big") + pixels[n].tobytes() for n in range(41))
     assert path.read_bytes() == expected
     assert writer.sha256 == so_far == hashlib.sha256(expected).hexdigest()

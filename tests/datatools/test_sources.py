@@ -9,6 +9,7 @@ import lzma
 import struct
 import tarfile
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,22 @@ def test_a_source_can_be_read_twice(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_parts_read_at_the_same_time_hold_what_the_split_holds(tmp_path: Path, name: str, split: str) -> None:
+    source = opened(name, SOURCE_FACTORIES[name](tmp_path).location)
+    parts = source.splits[split].parts
+    assert bool(parts) == (name in ("cifar10", "cifar100"))
+    if not parts:
+        return
+    in_turn = list(zip_longest(*(part.chunks() for part in reversed(parts))))  # every part is open at once
+    labels, pixels = everything(source, split)
+    found = [chunk for part in reversed(list(zip(*in_turn, strict=True))) for chunk in part if chunk is not None]
+    assert [part.records for part in parts] == [len(labels) // len(parts)] * len(parts)
+    np.testing.assert_array_equal(np.concatenate([chunk.labels for chunk in found]), labels)
+    np.testing.assert_array_equal(np.concatenate([chunk.decode() for chunk in found]), pixels)
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_every_source_becomes_records_with_dense_ids(tmp_path: Path, name: str) -> None:
     location = SOURCE_FACTORIES[name](tmp_path).location
     source = opened(name, location)
@@ -201,7 +218,9 @@ def test_every_form_of_cifar_holds_the_same(tmp_path: Path, name: str, form: str
     source = opened(name, location)
     assert_holds(source, CIFAR_SETS[name])
     assert source.location == str(location)
-    assert (source.sha256 is not None) == location.is_file()
+    assert source.archive == (location if location.is_file() else None)
+    parted = form == "binary" and location.is_dir()  # a tar archive is one stream
+    assert all(bool(split.parts) == parted for split in source.splits.values())
 
 
 @pytest.mark.parametrize("form", CIFAR_FORMS["cifar100"])
@@ -604,7 +623,7 @@ def test_tiny_imagenet_is_the_same_zipped_or_not(tmp_path: Path, tiny_imagenet: 
     for location in (folder, folder.parent, zipped(folder, tmp_path / "tiny.zip")):
         source = opened("tiny-imagenet", location)
         assert_holds(source, content)
-        assert (source.sha256 is not None) == location.is_file()
+        assert source.archive == (location if location.is_file() else None)
 
 
 @pytest.mark.parametrize("name", ["wnids.txt", "words.txt", "val/val_annotations.txt"])

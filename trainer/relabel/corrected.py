@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from datatools.copying import Change, copy_dataset_files
+from datatools.copying import Change, DatasetCopy
 from datatools.dataset import FILES_CSV, BatchFile, package_version, write_metadata
 from datatools.records import file_sha256
 from trainer.errors import TrainerError
@@ -69,10 +69,8 @@ def write_corrected(evidence: Evidence, verdict: Verdict, folder: Path, progress
 def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
     """Copy every file with the new labels in it; pixels are never re-encoded."""
     parent = evidence.dataset
-    train, test = parent.metadata.splits["train"], parent.metadata.splits["test"]
-    others = [file.name for file in test] + [FILES_CSV] * (parent.metadata.files_csv is not None)
-    total = sum(file.records for file in train)
-    done = 0
+    test = [file.name for file in parent.metadata.splits["test"]]
+    others = test + [FILES_CSV] * (parent.metadata.files_csv is not None)
 
     def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
         ids, given = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
@@ -84,12 +82,9 @@ def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progre
 
         return changes
 
-    def copied(records: int) -> None:
-        nonlocal done
-        done += records
-        progress(done, total)
-
-    return copy_dataset_files(parent, folder, [changes_in(batch) for batch in parent.batches("train")], others, copied)
+    with DatasetCopy(parent, folder, others) as copy:
+        copy.change([changes_in(batch) for batch in parent.batches("train")])
+        return copy.finish(progress)
 
 
 def _write_changes(evidence: Evidence, verdict: Verdict, changed: np.ndarray, path: Path) -> None:
