@@ -97,6 +97,7 @@ def corrupt(noise: str, data: Path | None, out: Path | None, root: Path, overwri
         check_options(name, spec, needed, options["sampling"], options["seed"])
     except DataToolsError as error:
         raise click.UsageError(str(error)) from None
+    from datatools.corruption import NOTABLE_GAP
     from datatools.corruption import corrupt as run
     from datatools.dataset import find_dataset, open_dataset
     from datatools.progress import progress_bar
@@ -111,7 +112,11 @@ def corrupt(noise: str, data: Path | None, out: Path | None, root: Path, overwri
     print_notices(made.notices)
     manifest = made.manifest
     what = "labels changed" if manifest.replaced_by is None else "images replaced"
-    requested = "" if manifest.rate is None else f" (requested {manifest.rate:g})"
+    requested = ""
+    if manifest.rate is not None:
+        as_counted = abs(manifest.rate - manifest.realised_rate) >= NOTABLE_GAP
+        why = f", {spec.convention.partition(':')[0]}" if as_counted else ""
+        requested = f" (requested {manifest.rate:g}{why})"
     seed = "" if manifest.seed is None else f", seed {manifest.seed}"
     click.echo(
         f"{made.dataset.path}: {int(manifest.is_changed.sum()):,} of {len(manifest.ids):,} {what}, rate "

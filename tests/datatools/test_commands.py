@@ -120,7 +120,7 @@ def test_every_noise_type_has_a_command_line(tmp_path: Path, datatools: Command)
     write_pt(tmp_path / "h.pt", {"clean_label": labels, "noisy_label": labels[::-1].copy()})
     for line, made in {
         "--type symmetric-inclusive --rate 0.4": "clean-symmetric-inclusive-0.4-seed0: 12 of 40 labels changed, "
-        "rate 0.3 (requested 0.4), symmetric-inclusive, seed 0",
+        "rate 0.3 (requested 0.4, inclusive, rate per class), symmetric-inclusive, seed 0",
         "--type matrix --matrix confusion.csv --seed 2": "clean-matrix-confusion-seed2: 5 of 40 labels changed, "
         "rate 0.125, matrix, seed 2",
         "--type human --labels h.pt --column noisy_label": "clean-human-noisy_label: ",
