@@ -183,7 +183,9 @@ class _Splits:
 
     def splits(self) -> dict[str, tuple[BatchFile, ...]]:
         """Write all of them."""
-        if all(self._parts_are_files(split) for split in SPLITS):
+        source = self.source
+        plain = not (source.decodes or source.skips or source.keeps_names)
+        if plain and all(self._parts_are_files(split) for split in SPLITS):
             return self._side_by_side()
         return {split: self._in_order(split) for split in SPLITS}
 

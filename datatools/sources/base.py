@@ -55,7 +55,8 @@ class SourceSplit:
     Attributes:
         records: how many examples it has (`Kept` may make them fewer).
         chunks: a call that iterates over them.
-        parts: the same examples in runs, in order, that can be read at the same time; none where they cannot.
+        parts: the same examples in runs, in order, that can be read at the same time; none where they cannot. Not used
+            where the source decodes, skips or keeps names.
     """
 
     records: int
