@@ -247,9 +247,7 @@ class Command:
     """`trainer` in a process of its own, in whose group a terminal's Ctrl-C would not reach the tests."""
 
     def __init__(self, *arguments: str) -> None:
-        # whoever runs the tests in the background has them ignore SIGINT, and a process inherits that
-        code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        code += "from cli import trainer; trainer(prog_name='trainer')"
+        code = "from cli import trainer; trainer(prog_name='trainer')"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "run", *arguments],
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
