@@ -3,11 +3,13 @@
 A checkpoint stands between two mini-batches. It holds what training changes (weights, statistics, seeds, velocities,
 the per-sample memory), the place, the rows of metrics.csv so far, the per-step sums of an epoch under way, and the
 settings, dataset, code and packages of the run. It is replaced atomically: a kill leaves the last one or the new one.
+It begins with its own SHA-256, so that a run never goes on from a damaged one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +23,10 @@ import numpy as np
 from trainer.errors import TrainerError
 
 CHECKPOINT_FILE = "checkpoint.h5"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+USER_BLOCK_BYTES = 512
+"""What HDF5 leaves alone at the beginning of a file; here it holds the SHA-256 of the rest."""
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 GROUPS = ("state", "memory", "sums", "kept")
 AROUND_RUNS = frozenset(
     {"commands", "console", "estimation", "event_files", "json_lines", "prediction", "relabel", "report", "sweep"}
@@ -68,7 +73,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         TrainerError: it cannot be written; the one that stands there stays.
     """
-    with new_hdf5(path) as file:
+    with new_hdf5(path, stamped=True) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         head = {
             "identity": checkpoint.identity,
@@ -91,7 +96,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         TrainerError: not one, or damaged.
     """
     try:
-        with h5py.File(path, "r") as file:
+        # looked at as a whole before HDF5 believes any of it
+        with h5py.File(io.BytesIO(_checked(path.read_bytes())), "r") as file:
             version = int(file.attrs["format_version"])
             if version != FORMAT_VERSION:
                 raise ValueError(f"format_version {version} is not {FORMAT_VERSION}, the one this version reads")
@@ -107,6 +113,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
+
+
+def _checked(data: bytes) -> bytes:
+    """`data`; raises ValueError unless it begins with the SHA-256 of the rest."""
+    if data.startswith(HDF5_SIGNATURE):
+        raise ValueError(f"no checkpoint, or one of an earlier format_version than {FORMAT_VERSION}, the one read here")
+    if data[:USER_BLOCK_BYTES] != _user_block(data[USER_BLOCK_BYTES:]):
+        raise ValueError("damaged: its SHA-256 is not the one that it begins with")
+    return data
+
+
+def _user_block(image: bytes) -> bytes:
+    return hashlib.sha256(image).hexdigest().encode().ljust(USER_BLOCK_BYTES, b"\0")
 
 
 def _arrays(file: h5py.File, group: str) -> dict[str, np.ndarray]:
@@ -152,21 +171,25 @@ def cannot_write(path: Path, error: OSError) -> TrainerError:
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[h5py.File]:
+def new_hdf5(path: Path, *, stamped: bool = False) -> Iterator[h5py.File]:
     """Yield an HDF5 file to fill, which takes the place `path`, whole, when the block ends well.
 
     It is made in memory and written in one go: on a full disk HDF5 itself fails again at every close, in errors that
     nobody can catch, and then crashes.
 
+    Args:
+        stamped: put the SHA-256 of the file before it, in HDF5's user block.
+
     Raises:
         TrainerError: the system refuses to write it.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+    size = USER_BLOCK_BYTES if stamped else None
+    with h5py.File(path.name, "w", driver="core", backing_store=False, userblock_size=size) as file:
         yield file
         file.flush()
-        image = file.id.get_file_image()
+        image = file.id.get_file_image()  # without the user block
     with replacing(path) as partial:
-        partial.write_bytes(image)
+        partial.write_bytes(_user_block(image) + image if stamped else image)
 
 
 def code_sha256() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,52 @@ def test_a_checkpoint_that_was_cut_is_refused(part: int, tmp_path: Path) -> None
 def test_a_head_that_is_damaged_is_refused(head: bytes, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.h5"
     write_checkpoint(path, full())
-    with h5py.File(path, "r+") as file:
-        del file["head"]
+    with new_hdf5(path, stamped=True) as file:
+        file.attrs["format_version"] = checkpoint.FORMAT_VERSION
         file.create_dataset("head", data=np.frombuffer(head, np.uint8))
-    with pytest.raises(TrainerError, match="cannot be read"):
+    with pytest.raises(TrainerError, match="cannot be read") as said:
         read_checkpoint(path)
+    assert "SHA-256" not in str(said.value)
+
+
+@given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_one_bit_that_is_another_is_noticed(share: float, bit: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "bit.h5"
+    write_checkpoint(path, full())
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 1 << bit
+    path.write_bytes(data)
+    with pytest.raises(TrainerError, match="damaged: its SHA-256"):
+        read_checkpoint(path)
+
+
+def test_bytes_too_many_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.h5"
+    write_checkpoint(path, full())
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(TrainerError, match="damaged: its SHA-256"):
+        read_checkpoint(path)
+
+
+def test_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_hdf5(tmp_path / "first.h5") as file:
+        file.attrs["format_version"] = 1
+    with pytest.raises(TrainerError, match="an earlier format_version than 2"):
+        read_checkpoint(tmp_path / "first.h5")
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 3)
+    write_checkpoint(tmp_path / "later.h5", full())
+    monkeypatch.undo()
+    with pytest.raises(TrainerError, match="format_version 3 is not 2"):
+        read_checkpoint(tmp_path / "later.h5")
+
+
+def test_any_reader_of_hdf5_reads_a_checkpoint(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "checkpoint.h5", full())
+    with h5py.File(tmp_path / "checkpoint.h5", "r") as file:
+        assert file.userblock_size == checkpoint.USER_BLOCK_BYTES
+        np.testing.assert_array_equal(file["kept/confusion/best"][()], np.eye(3))
+    data = (tmp_path / "checkpoint.h5").read_bytes()
+    assert data[:64].decode() == hashlib.sha256(data[checkpoint.USER_BLOCK_BYTES :]).hexdigest()
 
 
 def test_a_checkpoint_that_is_missing_is_refused(tmp_path: Path) -> None:

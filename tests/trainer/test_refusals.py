@@ -267,7 +267,7 @@ def emptied(path: Path) -> None:
 
 
 def of_the_future(path: Path) -> None:
-    with h5py.File(path, "r+") as file:
+    with checkpoint.new_hdf5(path, stamped=True) as file:
         file.attrs["format_version"] = 99
 
 
@@ -277,12 +277,18 @@ def of_something_else(path: Path) -> None:
 
 
 def without_its_head(path: Path) -> None:
-    with h5py.File(path, "r+") as file:
-        del file["head"]
+    with checkpoint.new_hdf5(path, stamped=True) as file:
+        file.attrs["format_version"] = checkpoint.FORMAT_VERSION
+
+
+def with_another_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
 
 
 @pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize("damage", [cut, emptied, of_the_future, of_something_else, without_its_head])
+@pytest.mark.parametrize("damage", [cut, emptied, of_the_future, of_something_else, without_its_head, with_another_bit])
 def test_a_damaged_checkpoint_is_refused(
     damage: Callable[[Path], None], dataset: Dataset, config: RunConfig, run: Path
 ) -> None:
