@@ -27,7 +27,7 @@ FICLONE = 0x40049409
 """ioctl(2) of Linux: let one file share another's blocks until either is written to."""
 STEP_BYTES = 64 << 20
 FILES_A_PROCESSOR = 3
-"""How many files are copied at a time."""
+"""How many files are copied at a time, for each processor."""
 UNSUPPORTED = frozenset(
     {
         errno.EINVAL,
@@ -177,7 +177,7 @@ class DatasetCopy:
     def __init__(self, parent: Dataset, folder: Path, others: Sequence[str]) -> None:
         self.parent, self.folder = parent, folder
         files = len(others) + len(parent.metadata.splits["train"])
-        # more than there are processors: the system shares those out evenly, however many files there are
+        # more threads than processors: the system shares them out evenly, however many files there are
         self._pool = ThreadPoolExecutor(min(files, FILES_A_PROCESSOR * usable_processors()), "copy")
         self._others = [self._pool.submit(copy_file, parent.path / name, folder / name) for name in others]
         self._batches: list[Future[BatchFile]] = []
