@@ -16,11 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from machine import real_data, report
+from machine import real_data, report, seconds
 
 from datatools import convert
 
@@ -56,20 +55,6 @@ def main() -> None:
             "repeats": repeats,
         },
     )
-
-
-def seconds(tasks: dict[str, Callable[[Path], object]], folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds of each task, the best of its repeats, as another program makes a run slower and never faster."""
-    taken: dict[str, list[float]] = {name: [] for name in tasks}
-    for number in range(repeats + 1):
-        for name, task in tasks.items():
-            out = folder / f"{name}-{number}"
-            started = time.perf_counter()
-            task(out)
-            if number:  # the first round warms up
-                taken[name].append(time.perf_counter() - started)
-            shutil.rmtree(out)
-    return {name: min(values) for name, values in taken.items()}
 
 
 if __name__ == "__main__":

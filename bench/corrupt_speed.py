@@ -19,13 +19,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from machine import real_data, report
+from machine import real_data, report, seconds
 
 from datatools import convert, corrupt
 from datatools.copying import copy_file
@@ -139,21 +138,6 @@ def copy_and_hash(source: Path, target: Path) -> str:
             digest.update(view[:count])
             writer.write(view[:count])
     return digest.hexdigest()
-
-
-def seconds(tasks: Mapping[str, Callable[[Path], None]], folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds of each task, the best of its repeats, as another program makes a run slower and never faster."""
-    taken: dict[str, list[float]] = {name: [] for name in tasks}
-    for number in range(repeats + 1):
-        for name, task in tasks.items():
-            out = folder / f"{name}-{number}"
-            os.sync()  # or the disk would be busy with what came before
-            started = time.perf_counter()
-            task(out)
-            if number:  # the first round warms up
-                taken[name].append(time.perf_counter() - started)
-            shutil.rmtree(out, ignore_errors=True)
-    return {name: min(values) for name, values in taken.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""On what machine a figure was measured, and where it is written down."""
+"""How long tasks take, on what machine that was measured, and where it is written down."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import datetime
 import json
 import os
 import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,24 @@ def report(name: str, figures: dict[str, Any]) -> None:
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def seconds(tasks: Mapping[str, Callable[[Path], object]], folder: Path, repeats: int) -> dict[str, float]:
+    """Seconds of each task, the best of its repeats, as another program makes a run slower and never faster.
+
+    The tasks take turns. Each is called with a new path in `folder`, and what it makes there is removed.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for number in range(repeats + 1):
+        for name, task in tasks.items():
+            out = folder / f"{name}-{number}"
+            os.sync()  # or the disk would be busy with what came before
+            started = time.perf_counter()
+            task(out)
+            if number:  # the first round warms up
+                taken[name].append(time.perf_counter() - started)
+            shutil.rmtree(out, ignore_errors=True)
+    return {name: min(values) for name, values in taken.items()}
 
 
 def real_data() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -191,29 +191,29 @@ class _Splits:
 
     def _parts_are_files(self, split: str) -> bool:
         """Whether every batch file gets one part of the source, whole."""
+        records, num_files = self.wanted[split], self.num_files[split]
+        starts = [_start(records, number, num_files) for number in range(num_files + 1)]
         parts = [part.records for part in self.source.splits[split].parts]
-        ends = _ends(self.wanted[split], self.num_files[split])
-        return parts == [end - start for start, end in pairwise([0, *ends])]
+        return parts == [end - start for start, end in pairwise(starts)]
 
     def _side_by_side(self) -> dict[str, tuple[BatchFile, ...]]:
         """Several files at a time, a thread each: what it reads is still in its processor's cache when it is hashed."""
-        with ThreadPoolExecutor(usable_processors(), "convert") as pool:
-            begun: dict[str, list[Future[BatchFile]]] = {split: [] for split in SPLITS}
-            for split in SPLITS:
-                start = 0
-                for part in self.source.splits[split].parts:
-                    begun[split].append(pool.submit(self._part, split, len(begun[split]), start, part))
-                    start += part.records
-            try:
-                for future in chain(*begun.values()):
-                    self.done += future.result().records
-                    self.progress(self.done, self.total)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        pool = ThreadPoolExecutor(usable_processors(), "convert")
+        try:
+            begun = {
+                split: [pool.submit(self._part, split, number) for number in range(self.num_files[split])]
+                for split in SPLITS
+            }
+            for future in chain(*begun.values()):
+                self.done += future.result().records
+                self.progress(self.done, self.total)
             return {split: tuple(future.result() for future in futures) for split, futures in begun.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)  # where one fails, those that are not begun need not be
 
-    def _part(self, split: str, number: int, start: int, part: SourceSplit) -> BatchFile:
+    def _part(self, split: str, number: int) -> BatchFile:
+        part = self.source.splits[split].parts[number]
+        start = _start(self.wanted[split], number, self.num_files[split])
         examples = _Examples(self.source, split, part, part.records, self.decoders)
         with RecordWriter(self.folder / _file_name(split, number), self.source.image_shape, beside=False) as writer:
             for piece in examples:
@@ -233,7 +233,7 @@ class _Splits:
             for number in range(num_files):
                 path = self.folder / _file_name(split, number)
                 writer = until_hashed.enter_context(RecordWriter(path, self.source.image_shape))
-                while next_id < (end := _ends(examples.records, num_files)[number]):
+                while next_id < (end := _start(examples.records, number + 1, num_files)):
                     piece = rest or next(pieces)
                     count = min(len(piece), end - next_id)
                     self._write(writer, split, next_id, piece[:count])
@@ -280,9 +280,9 @@ def _file_name(split: str, number: int) -> str:
     return "test_batch.bin" if split == "test" else f"data_batch_{number + 1}.bin"
 
 
-def _ends(records: int, num_files: int) -> list[int]:
-    """How many records the first file has, the first two, …; as even as can be: sizes differ by at most one."""
-    return [records * (number + 1) // num_files for number in range(num_files)]
+def _start(records: int, number: int, num_files: int) -> int:
+    """The id that file `number` of so many begins with; as even as can be: sizes differ by at most one."""
+    return records * number // num_files
 
 
 @dataclass(frozen=True)

@@ -143,18 +143,19 @@ class RecordWriter:
 
     def _append(self, ids: np.ndarray, labels: np.ndarray, pixels: np.ndarray) -> None:
         self._wait(self._most - 1)
-        memory = self._free.pop() if self._free else np.empty(len(ids), self._dtype)
-        if len(memory) < len(ids):
+        memory = self._free.pop() if self._free else None
+        if memory is None or len(memory) < len(ids):
             memory = np.empty(len(ids), self._dtype)
         piece = memory[: len(ids)]
         piece["id"], piece["label"], piece["pixels"] = ids, labels, pixels
         data = piece.view(np.uint8).data
         if self._hasher is None:
             self._digest.update(data)
-            self._free.append(memory)
         else:
             self._hashing.append((memory, self._hasher.submit(self._digest.update, data)))
         self._file.write(data)
+        if self._hasher is None:
+            self._free.append(memory)
         self.records += len(piece)
 
     def _wait(self, most: int) -> None:

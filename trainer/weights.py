@@ -12,12 +12,11 @@ from datatools.dataset import Dataset, open_dataset
 from trainer.engine import load_backend
 from trainer.errors import TrainerError
 from trainer.networks import build_network
-from trainer.prediction import logits
+from trainer.prediction import PREDICTION_BATCH, logits
 from trainer.run_log import WEIGHTS_FILE, read_config
 
 WHICH = ("last", "selected")
 """Of which epoch: the final run's last, or the one that was selected on held-out samples."""
-CLASSIFICATION_BATCH = 500
 
 
 def load_network(
@@ -81,6 +80,6 @@ def classify(network: Any, images: np.ndarray) -> np.ndarray:
     """
     from trainer import ops
 
-    parts = logits(network, images, CLASSIFICATION_BATCH)
+    parts = logits(network, images, PREDICTION_BATCH)
     found = [ops.convert_to_numpy(ops.argmax(part, axis=-1)).astype(np.int32) for part in parts]
     return np.concatenate([np.empty(0, np.int32), *found])

@@ -113,7 +113,7 @@ def test_more_images_than_a_batch(run: Path, dataset: Dataset, monkeypatch: pyte
     network, (images, _) = load_network(run), held_out(dataset)
     whole = classify(network, images)
     assert whole.dtype == np.int32
-    monkeypatch.setattr("trainer.weights.CLASSIFICATION_BATCH", 7)
+    monkeypatch.setattr("trainer.weights.PREDICTION_BATCH", 7)
     assert np.array_equal(classify(network, images), whole)
 
 

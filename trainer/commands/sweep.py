@@ -198,5 +198,5 @@ def _show_plan(grid: Any, root: Path, out: Path, executor: str, resources: Any) 
     if seconds is None:
         click.echo("no estimate of the time: a dataset is not converted yet (`datatools convert`)")
     else:
-        jobs = slots(resources)
+        jobs, _ = slots(resources)
         click.echo(f"about {duration(seconds / jobs)} here, {jobs} at a time")

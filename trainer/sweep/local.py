@@ -18,8 +18,7 @@ class LocalExecutor:
     """Slots that each take one cell after the other. The contract is `executor.Executor`."""
 
     def __init__(self, resources: Resources) -> None:
-        gpus = count_gpus() if resources.gpus else 0
-        self.slots = slots(resources)
+        self.slots, gpus = slots(resources)
         self._force = resources.force
         # with more slots than GPUs, cells share them in turn
         self._variables = [environment(resources.threads, slot % gpus if gpus else None) for slot in range(self.slots)]
@@ -69,10 +68,13 @@ class LocalExecutor:
             thread.join()
 
 
-def slots(resources: Resources) -> int:
-    """How many cells run at a time: as many as asked for, else one a GPU, else what the processors have threads for."""
+def slots(resources: Resources) -> tuple[int, int]:
+    """How many cells run at a time, and how many GPUs they share.
+
+    As many cells as asked for, else one a GPU, else what the processors have threads for.
+    """
     gpus = count_gpus() if resources.gpus else 0
-    return resources.jobs or gpus or max(1, usable_processors() // resources.threads)
+    return resources.jobs or gpus or max(1, usable_processors() // resources.threads), gpus
 
 
 def count_gpus() -> int:
