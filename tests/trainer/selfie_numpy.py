@@ -52,6 +52,12 @@ class Selfie:
     threshold: float
     keep_remembered: bool = True
     """True: the official code. False: Algorithm 1 as printed, where only samples certain now are refurbished."""
+    history_of_zeros: bool = False
+    """True: the official code, whose histories start as q votes for class 0."""
+    remembered_in_warm_up: bool = True
+    """False: the official code of 2019, whose warm-ups train on the given labels."""
+    lower_noise_rate: bool = True
+    """False: the official code of 2019, whose restarts leave the noise rate as it is."""
     histories: dict[int, deque[int]] = field(default_factory=dict)
     remembered: dict[int, int] = field(default_factory=dict)
 
@@ -70,7 +76,7 @@ class Selfie:
             self.remembered[ids[p]] = self.most_frequent(ids[p])
         refurbished = {p: self.remembered[ids[p]] for p in positions if p in certain}
         # In the warm-up of a first run nothing is remembered; in a later one, what came before the restart is.
-        if self.keep_remembered or in_warm_up:
+        if self.remembered_in_warm_up if in_warm_up else self.keep_remembered:
             refurbished |= {p: self.remembered[ids[p]] for p in positions if ids[p] in self.remembered}
         targets = {p: labels[p] for p in clean} | refurbished
         for p in positions:
@@ -85,7 +91,8 @@ class Selfie:
         return set(by_loss[:count])
 
     def history(self, sample: int) -> deque[int]:
-        return self.histories.setdefault(sample, deque(maxlen=self.history_length))
+        start = [0] * self.history_length if self.history_of_zeros else []
+        return self.histories.setdefault(sample, deque(start, maxlen=self.history_length))
 
     def uncertainty(self, sample: int) -> float:
         """F(x; q): the entropy of the last q predictions, 0 when unanimous and 1 when spread over all classes."""
@@ -113,4 +120,5 @@ class Selfie:
     def restart(self) -> None:
         """The next run: histories start afresh, refurbished labels stay and lower the noise rate."""
         self.histories = {}
-        self.noise_rate = min(self.noise_rate, 1 - Fraction(len(self.remembered), self.num_samples))
+        if self.lower_noise_rate:
+            self.noise_rate = min(self.noise_rate, 1 - Fraction(len(self.remembered), self.num_samples))

@@ -284,8 +284,8 @@ def test_no_gradient_goes_through_the_weights(tf: Any) -> None:
 
 
 def test_the_defaults_are_those_of_the_comparison_in_the_selfie_paper() -> None:
-    for variant in ("paper", "official"):
-        assert ActiveBias.from_options(100, {}, variant) == ActiveBias(warm_up=25, smoothing=0.2)
+    for variant, smoothing in (("paper", 0.2), ("official", 0.2), ("official-2019", 0.02)):
+        assert ActiveBias.from_options(100, {}, variant) == ActiveBias(warm_up=25, smoothing=smoothing)
     assert ActiveBias.from_options(8, {"smoothing": 1}) == ActiveBias(warm_up=2, smoothing=1.0)
 
 

@@ -245,16 +245,18 @@ def test_a_network_trains_on_what_the_other_finds_easy(tf: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "paper", "official"), [(1, 1, 1), (2, 1, 2), (8, 1, 8), (10, 2, 10), (40, 6, 10), (100, 15, 10)]
+    ("epochs", "paper", "head", "first"),
+    [(1, 1, 1, 1), (2, 1, 2, 2), (8, 1, 8, 8), (10, 2, 10, 10), (40, 6, 15, 10), (100, 15, 15, 10)],
 )
-def test_the_ramp_s_length_follows_the_epochs_and_the_variant(epochs: int, paper: int, official: int) -> None:
+def test_the_ramp_s_length_follows_the_epochs_and_the_variant(epochs: int, paper: int, head: int, first: int) -> None:
     assert CoTeaching.from_options(epochs, {}) == CoTeaching(paper, "linear")
-    assert CoTeaching.from_options(epochs, {}, "official") == CoTeaching(official, "linspace")
+    assert CoTeaching.from_options(epochs, {}, "official") == CoTeaching(head, "linear")
+    assert CoTeaching.from_options(epochs, {}, "official-2019") == CoTeaching(first, "linear")
 
 
 def test_an_option_that_is_given_wins_over_the_variant() -> None:
-    assert CoTeaching.from_options(100, {"ramp_epochs": 7}, "official") == CoTeaching(7, "linspace")
-    assert CoTeaching.from_options(100, {"ramp": "linear"}, "official") == CoTeaching(10, "linear")
+    assert CoTeaching.from_options(100, {"ramp_epochs": 7}, "official") == CoTeaching(7, "linear")
+    assert CoTeaching.from_options(100, {"ramp": "linspace"}, "official-2019") == CoTeaching(10, "linspace")
 
 
 def test_a_ramp_longer_than_the_run_is_an_error() -> None:

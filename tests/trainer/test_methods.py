@@ -185,7 +185,7 @@ def test_an_option_that_is_given_is_taken(method_type: type[Method], option: Opt
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_unknown_variant_is_an_error(name: str) -> None:
-    with pytest.raises(TrainerError, match="--variant latest: one of paper, official is expected"):
+    with pytest.raises(TrainerError, match="--variant latest: one of paper, official, official-2019 is expected"):
         METHODS[name].from_options(EPOCHS, {}, "latest")
 
 

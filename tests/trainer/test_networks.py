@@ -104,7 +104,7 @@ def test_vgg_19_s_initial_values_come_from_the_generator(built: Built) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_batch_norm_has_momentum_09_and_epsilon_1e_5_and_starts_neutral(name: str, built: Built) -> None:
-    norms = layers(built(name), "BatchNormalization")
+    norms = layers(built(name), "BatchNorm")
     assert norms
     for layer in norms:
         assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
@@ -114,9 +114,11 @@ def test_batch_norm_has_momentum_09_and_epsilon_1e_5_and_starts_neutral(name: st
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_convolution_kernels_are_normal_with_stddev_sqrt_2_by_9_filters(name: str, built: Built) -> None:
+def test_3x3_kernels_are_normal_with_stddev_sqrt_2_by_9_filters(name: str, built: Built) -> None:
     pooled = []
     for layer in layers(built(name), "Conv2D"):
+        if layer.kernel_size == (1, 1):
+            continue
         kernel = layer.kernel.numpy().ravel() / math.sqrt(2 / (9 * layer.filters))
         error = 1 / math.sqrt(kernel.size)  # standard error of the mean; of the stddev it is a 1/sqrt(2) of that
         assert abs(kernel.mean()) < 5 * error, layer.name
@@ -128,12 +130,47 @@ def test_convolution_kernels_are_normal_with_stddev_sqrt_2_by_9_filters(name: st
     assert abs(np.mean(np.abs(everything) > 3) - 0.0027) < 5 * math.sqrt(0.0027 / everything.size)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_dense_layers_start_in_glorot_s_range_with_bias_0(name: str, built: Built) -> None:
-    for layer in layers(built(name), "Dense"):
+def test_the_small_network_s_dense_layers_start_in_glorot_s_range_with_bias_0(built: Built) -> None:
+    for layer in layers(built("small-cnn"), "Dense"):
         limit = math.sqrt(6 / sum(layer.kernel.shape))
         assert 0.98 * limit < np.abs(layer.kernel.numpy()).max() <= limit * (1 + 1e-6)
         assert (layer.bias.numpy() == 0).all()
+
+
+@pytest.mark.parametrize("name", [*DENSENETS, "vgg-19"])
+def test_dense_layers_and_1x1_kernels_start_as_the_official_code_s_do(name: str, built: Built) -> None:
+    network = built(name)
+    pointwise = [layer for layer in layers(network, "Conv2D") if layer.kernel_size == (1, 1)]
+    assert len(pointwise) == (2 if name in DENSENETS else 0)
+    for layer in [*pointwise, *layers(network, "Dense")]:
+        kernel = layer.kernel.numpy().ravel()
+        stddev = math.sqrt(2 / math.prod(layer.kernel.shape[:-1]))  # He et al. 2015, by the inputs
+        error = stddev / math.sqrt(kernel.size)
+        assert abs(kernel.mean()) < 5 * error, layer.name
+        assert abs(kernel.std() - stddev) < 5 * error, layer.name
+        # cut at two standard deviations of what it was cut from, which is a normal law: 31.7% of that lie beyond one
+        cut = 2 * stddev / 0.8796
+        assert np.abs(kernel).max() <= cut * (1 + 1e-6)
+        beyond = (0.3173 - 0.0455) / (1 - 0.0455)
+        assert abs(np.mean(np.abs(kernel) > cut / 2) - beyond) < 5 * math.sqrt(beyond / kernel.size)
+        if layer.bias is not None:
+            assert (layer.bias.numpy() == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(12, 6, 6, 5), (12, 7)])
+def test_batch_norm_over_some_samples_is_that_of_a_mini_batch_of_these(shape: tuple[int, ...], keras: Any) -> None:
+    from trainer.networks.layers import BatchNorm, batch_norm_over
+
+    values = np.random.default_rng(0).normal(3.0, 2.0, shape).astype(np.float32)
+    samples = np.arange(12) % 3 == 0
+    masked, alone = (BatchNorm(momentum=0.9, epsilon=1e-5) for _ in range(2))
+    with batch_norm_over(samples):
+        found = np.asarray(masked(values, training=True))
+    expected = np.asarray(alone(values[samples], training=True))
+    np.testing.assert_allclose(found[samples], expected, rtol=1e-5, atol=1e-5)
+    for one, other in zip(masked.variables, alone.variables, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, err_msg=one.path)
+    assert not np.allclose(np.asarray(masked(values, training=True))[samples], expected, atol=1e-2), "outside: all"
 
 
 def test_dropout_layers_of_a_network_have_seeds_of_their_own(built: Built) -> None:
@@ -230,14 +267,14 @@ def test_densenet_s_layers_and_transitions_are_in_the_described_order(name: str,
     network = built(name)
     for layer in layers(network, "Concatenate"):
         chain = leading_to(layer, 4)
-        assert kinds(chain) == ["Dropout", "Conv2D", "ReLU", "BatchNormalization"]
+        assert kinds(chain) == ["Dropout", "Conv2D", "ReLU", "BatchNorm"]
         joined, new = layer.input
         assert new.shape[-1] == GROWTH
         assert joined is chain[-1].input, "new features are joined to what they were made of"
     for layer in layers(network, "AveragePooling2D"):
         assert layer.pool_size == (2, 2)
-        assert kinds(leading_to(layer, 5)) == ["Dropout", "ReLU", "Conv2D", "ReLU", "BatchNormalization"]
-    assert kinds(leading_to(network.layers[-1], 3)) == ["GlobalAveragePooling2D", "ReLU", "BatchNormalization"]
+        assert kinds(leading_to(layer, 5)) == ["Dropout", "ReLU", "Conv2D", "ReLU", "BatchNorm"]
+    assert kinds(leading_to(network.layers[-1], 3)) == ["GlobalAveragePooling2D", "ReLU", "BatchNorm"]
 
 
 @pytest.mark.parametrize(("name", "depth"), DENSENETS.items())
@@ -270,8 +307,8 @@ def test_vgg_19_has_16_convolutions_and_halves_the_image_five_times(built: Built
 
 
 def test_vgg_19_s_layers_are_in_the_described_order(built: Built) -> None:
-    convolutional = ["Conv2D", "BatchNormalization", "ReLU"]
-    fully_connected = ["Dense", "BatchNormalization", "ReLU", "Dropout"]
+    convolutional = ["Conv2D", "BatchNorm", "ReLU"]
+    fully_connected = ["Dense", "BatchNorm", "ReLU", "Dropout"]
     expected = ["InputLayer"]
     for count in (2, 2, 4, 4, 4):
         expected += convolutional * count + ["MaxPooling2D"]
@@ -357,12 +394,12 @@ def test_moving_statistics_move_by_batch_norm_alone(engine: Any, learning_rate: 
     before, after = one_step(engine, learning_rate)
     network = engine.networks[0]
     moving = [v for v in network.non_trainable_variables if v.name in ("moving_mean", "moving_variance")]
-    assert len(moving) == 2 * len(layers(network, "BatchNormalization"))
+    assert len(moving) == 2 * len(layers(network, "BatchNorm"))
     for variable in moving:
         assert not np.allclose(after[variable.path], before[variable.path]), variable.path
     # The first batch norm's input hangs on one convolution alone, so it can be had again
     give_every_variable_a_value_of_its_own(network)
-    first = layers(network, "BatchNormalization")[0]
+    first = layers(network, "BatchNorm")[0]
     seen = keras.Model(network.input, first.input)(standardise(engine.data.train_images[:10])).numpy()
     for variable, statistic in (
         (first.moving_mean, seen.mean((0, 1, 2))),

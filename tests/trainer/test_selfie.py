@@ -34,12 +34,16 @@ class Scenario:
     threshold: float
     num_samples: int = 26
     refurbish: str = "remembered"
+    history_start: str = "empty"
+    warm_up_labels: str = "remembered"
+    restart_noise_rate: str = "lowered"
     meets: frozenset[str] = frozenset(WITH_NOISE)
 
     def __str__(self) -> str:
         return (
             f"K{self.num_classes}-q{self.history_length}-warm{self.warm_up}-rate{self.noise_rate}"
-            f"-batch{self.batch_size}-eps{self.threshold}-{self.refurbish}"
+            f"-batch{self.batch_size}-eps{self.threshold}-{self.refurbish}-{self.history_start}"
+            f"-{self.warm_up_labels}-{self.restart_noise_rate}"
         )
 
 
@@ -61,6 +65,23 @@ SCENARIOS = [
         Scenario(200, 15, 4, "0.2", 9, 0.0, meets=SHORT),
     )
     for refurbish in ("remembered", "certain")
+]
+# the official code's head, and its first release
+SCENARIOS += [
+    Scenario(10, 5, 2, "0.4", 5, 0.0, history_start="zeros"),
+    Scenario(200, 15, 4, "0.2", 9, 0.05, history_start="zeros"),
+    Scenario(
+        10,
+        4,
+        3,
+        "0.45",
+        13,
+        0.05,
+        history_start="zeros",
+        warm_up_labels="given",
+        restart_noise_rate="kept",
+        meets=frozenset({*WITH_NOISE, "warm-up on given"}),
+    ),
 ]
 
 
@@ -98,6 +119,9 @@ class Comparison:
             uncertainty_threshold=scenario.threshold,
             restarts=RUNS - 1,
             refurbish=scenario.refurbish,
+            history_start=scenario.history_start,
+            warm_up_labels=scenario.warm_up_labels,
+            restart_noise_rate=scenario.restart_noise_rate,
         )
         self.graph = tf.function(self._step_and_gradient)
         self.expected = selfie_numpy.Selfie(
@@ -108,6 +132,9 @@ class Comparison:
             history_length=scenario.history_length,
             threshold=scenario.threshold,
             keep_remembered=scenario.refurbish == "remembered",
+            history_of_zeros=scenario.history_start == "zeros",
+            remembered_in_warm_up=scenario.warm_up_labels == "remembered",
+            lower_noise_rate=scenario.restart_noise_rate == "lowered",
         )
         self.noise_rate = float(scenario.noise_rate)
         self.memory = self.method.memory(scenario.num_samples, scenario.num_classes)
@@ -185,7 +212,8 @@ class Comparison:
                 "clean and remembered": not in_warm_up and clean and remembered[p] and not certain,
                 "left out": p not in outcome.targets,
                 "short history": not in_warm_up and p not in outcome.uncertainty,
-                "warm-up on remembered": in_warm_up and remembered[p],
+                "warm-up on remembered": in_warm_up and remembered[p] and p in outcome.refurbished,
+                "warm-up on given": in_warm_up and remembered[p] and p not in outcome.refurbished,
             }
             self.met.update(name for name, holds in facts.items() if holds)
 
@@ -211,7 +239,8 @@ def test_step_agrees_with_the_transcription_over_hundreds_of_steps_and_a_restart
             # drawn from all samples each time, as the official code does: histories fill unevenly
             ids = random.choice(scenario.num_samples, scenario.batch_size, replace=False)
             comparison.step(ids, classifier.labels[ids], classifier.logits(ids), step // steps_per_epoch)
-    impossible = set() if scenario.warm_up else {"warm-up on remembered"}
+    possible = scenario.warm_up and scenario.warm_up_labels == "remembered"
+    impossible = set() if possible else {"warm-up on remembered"}
     assert (ONCE_MORE | scenario.meets) - impossible - set(comparison.met) == set()
 
 
@@ -320,7 +349,10 @@ def test_restart_lowers_the_noise_rate_to_the_share_never_refurbished_and_never_
 def test_the_official_variant_is_four_runs_unless_restarts_are_given() -> None:
     official = Selfie.from_options(100, {}, "official")
     assert official.num_runs == 4
-    assert official == replace(Selfie.from_options(100, {}, "paper"), restarts=3)
+    assert official == replace(Selfie.from_options(100, {}, "paper"), restarts=3, passes=2, history_start="zeros")
+    assert Selfie.from_options(100, {}, "official-2019") == replace(
+        official, warm_up_labels="given", restart_noise_rate="kept"
+    )
     assert Selfie.from_options(100, {}).num_runs == 3
     assert Selfie.from_options(100, {"restarts": 0}, "official").num_runs == 1
 

@@ -35,8 +35,8 @@ from trainer.methods.base import (
     default_warm_up,
 )
 
-SMOOTHING = 0.2
-"""β of SELFIE's official code."""
+SMOOTHING = {"paper": 0.2, "official": 0.2, "official-2019": 0.02}
+"""β by variant: of SELFIE's official code, its head and its first release; with "paper" as in the head."""
 FEWEST_RECORDS = 2
 """A variance needs so many."""
 
@@ -61,7 +61,7 @@ class ActiveBias(Method):
             float,
             "Added to every sample's deviation before the weights are divided by their mean, β; 0 leaves out samples "
             "that never vary.",
-            f"{SMOOTHING:g}",
+            "0.2; 0.02 with --variant official-2019",
             minimum=0,
         ),
     )
@@ -71,7 +71,7 @@ class ActiveBias(Method):
         check_options(cls, given, variant)
         warm_up = given.get("warm_up", default_warm_up(epochs))
         check_warm_up(warm_up, epochs)
-        return cls(warm_up=warm_up, smoothing=float(given.get("smoothing", SMOOTHING)))
+        return cls(warm_up=warm_up, smoothing=float(given.get("smoothing", SMOOTHING[variant])))
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         return {

@@ -23,6 +23,18 @@ Tensor = Any
 """An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
 
 
+class Update(NamedTuple):
+    """What a second forward pass is for: the mean cross-entropy of some samples of the mini-batch.
+
+    Attributes:
+        targets: (B,) int32, the label that each sample trains on. samples: (B,) bool, the samples in the update, at
+            least one; batch norm sees no other.
+    """
+
+    targets: Tensor
+    samples: Tensor
+
+
 class Step(NamedTuple):
     """What a method makes of a mini-batch.
 
@@ -34,6 +46,7 @@ class Step(NamedTuple):
         refurbishable: (B,) bool, the samples whose label is replaced because it is certain now, or None.
         refurbished_labels: (B,) int32, the label a sample trains on in place of its given one, -1 where it
             keeps that; or None.
+        updates: for a method with `second_pass`, what each network trains on in place of its loss; empty for others.
     """
 
     losses: tuple[Tensor, ...]
@@ -41,10 +54,12 @@ class Step(NamedTuple):
     clean_sets: tuple[Tensor, ...] = ()
     refurbishable: Tensor | None = None
     refurbished_labels: Tensor | None = None
+    updates: tuple[Update, ...] = ()
 
 
-VARIANTS = ("paper", "official")
-"""Whose defaults a method takes: the papers' (and SELFIE's comparison's), or those of the authors' code.
+VARIANTS = ("paper", "official", "official-2019")
+"""Whose defaults a method takes: the papers', or those of SELFIE's official code, of its present head (January 2020) or
+of its first release (May 2019).
 
 docs/decisions/0013-official-variants.md
 """
@@ -104,6 +119,14 @@ class Method(ABC):
         """What the user should know about these settings before they are run, a line each."""
         return ()
 
+    @property
+    def second_pass(self) -> bool:
+        """Whether a step chooses by one forward pass and trains on `Step.updates` by another.
+
+        The first one leaves moving statistics as they are. Each pass has dropout masks of its own.
+        """
+        return False
+
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         """What is remembered per sample at the start: arrays with leading axis N."""
         return {}
@@ -132,6 +155,12 @@ def cross_entropy(labels: Tensor, log_probabilities: Tensor) -> Tensor:
     """(B,) cross-entropy -log p(label). labels: (B,) int; log_probabilities: (B, K)."""
     chosen = ops.one_hot(labels, log_probabilities.shape[-1], dtype=log_probabilities.dtype)
     return -ops.sum(chosen * log_probabilities, axis=-1)
+
+
+def mean_over(samples: Tensor, losses: Tensor) -> Tensor:
+    """Mean of the `losses` (B,) of some `samples` (B,) bool, at least one."""
+    weights = ops.cast(samples, losses.dtype)
+    return ops.sum(weights * losses) / ops.sum(weights)
 
 
 def smallest(values: Tensor, count: Tensor) -> Tensor:

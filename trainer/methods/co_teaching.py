@@ -23,12 +23,22 @@ import numpy as np
 
 from trainer import ops
 from trainer.errors import TrainerError
-from trainer.methods.base import Method, Option, Step, Tensor, check_options, cross_entropy, keep_count, smallest
+from trainer.methods.base import (
+    Method,
+    Option,
+    Step,
+    Tensor,
+    check_options,
+    cross_entropy,
+    keep_count,
+    mean_over,
+    smallest,
+)
 
 RAMP_SHARE = 0.15
 """T_k over the epochs in SELFIE's comparison: 15 of 100."""
-OFFICIAL_RAMP_EPOCHS = 10
-"""T_k of Co-teaching's official code."""
+OFFICIAL_RAMP_EPOCHS = {"official": 15, "official-2019": 10}
+"""T_k of Co-teaching in SELFIE's official code; Co-teaching's authors take 10."""
 RAMPS = ("linear", "linspace")
 
 
@@ -59,7 +69,7 @@ class CoTeaching(Method):
             "ramp",
             str,
             "How it falls. linear: by a T_k-th of the noise rate an epoch, from the first on, counts rounded up; "
-            "linspace: from 1 in the first epoch, counts rounded down (official code).",
+            "linspace: from 1 in the first epoch, counts rounded down (Co-teaching's authors' code, with T_k 10).",
             "linear",
             choices=RAMPS,
         ),
@@ -68,14 +78,14 @@ class CoTeaching(Method):
     @classmethod
     def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> CoTeaching:
         check_options(cls, given, variant)
-        official = variant == "official"
-        default = min(OFFICIAL_RAMP_EPOCHS, epochs) if official else max(1, round(RAMP_SHARE * epochs))
+        official = OFFICIAL_RAMP_EPOCHS.get(variant)
+        default = max(1, round(RAMP_SHARE * epochs)) if official is None else min(official, epochs)
         ramp_epochs = given.get("ramp_epochs", default)
         if ramp_epochs > epochs:
             raise TrainerError(
                 f"--ramp-epochs {ramp_epochs}: longer than the {epochs} epochs; lower it, or raise --epochs"
             )
-        return cls(ramp_epochs=ramp_epochs, ramp=given.get("ramp", "linspace" if official else "linear"))
+        return cls(ramp_epochs=ramp_epochs, ramp=given.get("ramp", "linear"))
 
     def keep_rate(self, epoch: int, noise_rate: float) -> float:
         """R(e), the share of a mini-batch that is picked in epoch e (from 0), in (0, 1].
@@ -111,13 +121,7 @@ class CoTeaching(Method):
         picks = tuple(smallest(losses, knobs["keep_count"]) for losses in all_losses)
         of_the_other = reversed(picks)
         return Step(
-            losses=tuple(_mean_over(chosen, losses) for chosen, losses in zip(of_the_other, all_losses, strict=True)),
+            losses=tuple(mean_over(chosen, losses) for chosen, losses in zip(of_the_other, all_losses, strict=True)),
             rows=rows,
             clean_sets=picks,
         )
-
-
-def _mean_over(chosen: Tensor, losses: Tensor) -> Tensor:
-    """Mean of the `losses` (B,) where `chosen` (B,) bool."""
-    weights = ops.cast(chosen, losses.dtype)
-    return ops.sum(weights * losses) / ops.sum(weights)

@@ -33,11 +33,13 @@ from trainer.methods.base import (
     Option,
     Step,
     Tensor,
+    Update,
     check_options,
     check_warm_up,
     cross_entropy,
     default_warm_up,
     keep_count,
+    mean_over,
     smallest,
 )
 
@@ -45,8 +47,21 @@ MAX_HISTORY = 15
 """q of the paper; a shorter warm-up shortens it."""
 SHORT_HISTORY = 4
 """A history shorter than this is remarked upon."""
-RESTARTS, OFFICIAL_RESTARTS = 2, 3
-"""Of the paper, three runs; of the official `main.py`, four."""
+PAPER = {
+    "restarts": 2,
+    "passes": 1,
+    "history_start": "empty",
+    "warm_up_labels": "remembered",
+    "restart_noise_rate": "lowered",
+}
+"""Three runs; one forward pass a step, as the update equation is written."""
+OFFICIAL = {**PAPER, "restarts": 3, "passes": 2, "history_start": "zeros"}
+DEFAULTS = {
+    "paper": PAPER,
+    "official": OFFICIAL,
+    "official-2019": {**OFFICIAL, "warm_up_labels": "given", "restart_noise_rate": "kept"},
+}
+"""What depends on the variant. docs/decisions/0003-selfie.md"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,10 @@ class Selfie(Method):
     uncertainty_threshold: float
     restarts: int
     refurbish: str
+    passes: int = 1
+    history_start: str = "empty"
+    warm_up_labels: str = "remembered"
+    restart_noise_rate: str = "lowered"
 
     name = "selfie"
     title = "clean samples by small loss, and refurbished labels where past predictions agree"
@@ -80,7 +99,13 @@ class Selfie(Method):
             minimum=0,
             maximum=1,
         ),
-        Option("restarts", int, "How often training starts afresh with what was refurbished.", "2", minimum=0),
+        Option(
+            "restarts",
+            int,
+            "How often training starts afresh with what was refurbished.",
+            "2; 3 with --variant official",
+            minimum=0,
+        ),
         Option(
             "refurbish",
             str,
@@ -88,6 +113,39 @@ class Selfie(Method):
             "certain (Algorithm 1).",
             "remembered",
             choices=("remembered", "certain"),
+        ),
+        Option(
+            "passes",
+            int,
+            "Forward passes a step. 1: losses, choice and gradient from the same one; 2: choose by one, train by "
+            "another in which batch norm sees the chosen samples alone (official code); a third dearer, or more.",
+            "1; 2 with --variant official",
+            minimum=1,
+            maximum=2,
+        ),
+        Option(
+            "history_start",
+            str,
+            "empty: a sample with fewer than q predictions is not refurbishable; zeros: its history starts as q votes "
+            "for class 0 (official code).",
+            "empty; zeros with --variant official",
+            choices=("empty", "zeros"),
+        ),
+        Option(
+            "warm_up_labels",
+            str,
+            "What the warm-up after a restart trains on: remembered refurbished labels where there are any, or the "
+            "given labels alone (official code of 2019).",
+            "remembered; given with --variant official-2019",
+            choices=("remembered", "given"),
+        ),
+        Option(
+            "restart_noise_rate",
+            str,
+            "The noise rate after a restart. lowered: to the share of samples never refurbished, where that is less; "
+            "kept: as it is (official code of 2019).",
+            "lowered; kept with --variant official-2019",
+            choices=("lowered", "kept"),
         ),
     )
 
@@ -106,13 +164,17 @@ class Selfie(Method):
             warm_up=warm_up,
             history_length=history_length,
             uncertainty_threshold=given.get("uncertainty_threshold", 0.05),
-            restarts=given.get("restarts", OFFICIAL_RESTARTS if variant == "official" else RESTARTS),
             refurbish=given.get("refurbish", "remembered"),
+            **{name: given.get(name, default) for name, default in DEFAULTS[variant].items()},
         )
 
     @property
     def num_runs(self) -> int:
         return self.restarts + 1
+
+    @property
+    def second_pass(self) -> bool:
+        return self.passes == 2
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -124,8 +186,9 @@ class Selfie(Method):
         )
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
+        first = 0 if self.history_start == "zeros" else -1
         return {
-            "history": np.full((num_samples, self.history_length), -1, np.int32),
+            "history": np.full((num_samples, self.history_length), first, np.int32),
             "seen": np.zeros(num_samples, np.int32),
             "refurbished_label": np.full(num_samples, -1, np.int32),
             "uncertainty": np.full(num_samples, np.nan, np.float32),
@@ -150,18 +213,18 @@ class Selfie(Method):
         remembered = ops.where(certain, likeliest, rows["refurbished_label"])
         # With "certain", labels remembered from earlier runs still serve the warm-up of this one
         in_use = certain if self.refurbish == "certain" else remembered >= 0
-        in_use = ops.where(warm_up, remembered >= 0, in_use)
+        in_warm_up = remembered >= 0 if self.warm_up_labels == "remembered" else ops.zeros_like(certain)
+        in_use = ops.where(warm_up, in_warm_up, in_use)
 
         targets = ops.where(in_use, remembered, labels)
         in_update = ops.logical_or(warm_up, ops.logical_or(clean, in_use))
-        weights = ops.cast(in_update, log_p.dtype)
-        loss = ops.sum(weights * cross_entropy(targets, log_p)) / ops.sum(weights)
         return Step(
-            losses=(loss,),
+            losses=(mean_over(in_update, cross_entropy(targets, log_p)),),
             rows=self._record(rows, own_logits, uncertainty, remembered),
             clean_sets=(ops.logical_and(clean, ops.logical_not(warm_up)),),
             refurbishable=certain,
             refurbished_labels=ops.where(in_use, remembered, -1),
+            updates=(Update(targets, in_update),) if self.second_pass else (),
         )
 
     def _consult(self, history: Tensor, seen: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -184,7 +247,7 @@ class Selfie(Method):
         uncertainty = entropy / float(np.log(num_classes))
         most = ops.max(votes, axis=1, keepdims=True)
         likeliest = ops.min(ops.where(ops.equal(votes, most), history, num_classes), axis=1)
-        full = seen >= self.history_length
+        full = ops.logical_or(seen >= self.history_length, self.history_start == "zeros")
         return ops.where(full, uncertainty, float("inf")), likeliest
 
     def _record(
@@ -202,8 +265,9 @@ class Selfie(Method):
         }
 
     def restart(self, memory: dict[str, np.ndarray], noise_rate: float) -> tuple[dict[str, np.ndarray], float]:
-        """Fresh history; refurbished labels stay; τ = min(τ, 1 - |ever refurbished| / N)."""
+        """Fresh history; refurbished labels stay; τ = min(τ, 1 - |ever refurbished| / N), or as it was."""
         refurbished = memory["refurbished_label"]
         fresh = self.memory(len(refurbished), 0)
-        left = 1 - float(np.mean(refurbished >= 0))
-        return {**fresh, "refurbished_label": refurbished}, min(noise_rate, left)
+        if self.restart_noise_rate == "lowered":
+            noise_rate = min(noise_rate, 1 - float(np.mean(refurbished >= 0)))
+        return {**fresh, "refurbished_label": refurbished}, noise_rate

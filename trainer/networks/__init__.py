@@ -1,4 +1,4 @@
-"""The image classifiers. Adding one: a function `(input_shape, num_classes, weights, …) -> keras.Model`, and a line.
+"""The image classifiers. Adding one: a function `(input_shape, num_classes, rng, …) -> keras.Model`, and a line.
 
 Networks are functional Keras models from (B, H, W, C) float32 images to (B, K) logits. Their initial weights and
 dropout seeds come from a NumPy generator, so they are the same in every engine and on every device.
@@ -61,7 +61,7 @@ NETWORKS: dict[str, NetworkSpec] = {
 }
 
 
-DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+DTYPE_POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16"}
 """What Keras calls the precisions that a network can compute in."""
 
 
@@ -69,13 +69,13 @@ def build_network(
     name: str,
     input_shape: tuple[int, int, int],
     num_classes: int,
-    weights: np.random.Generator,
+    rng: np.random.Generator,
     precision: str = "float32",
 ) -> Any:
     """The network `name` as a keras.Model.
 
     Args:
-        input_shape: (H, W, C). weights: gives initial weights and dropout seeds. precision: of DTYPE_POLICIES; what the
+        input_shape: (H, W, C). rng: gives initial weights and dropout seeds. precision: of DTYPE_POLICIES; what the
             network computes in.
 
     Raises:
@@ -90,6 +90,6 @@ def build_network(
     before = policies.dtype_policy()
     policies.set_dtype_policy(DTYPE_POLICIES[precision])
     try:
-        return builder(input_shape, num_classes, weights, **spec.arguments)
+        return builder(input_shape, num_classes, rng, **spec.arguments)
     finally:
         policies.set_dtype_policy(before)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from trainer.methods.base import Tensor
-from trainer.networks.layers import classifier, convolution, dropout, norm_relu
+from trainer.networks.layers import classifier, convolution, dropout, norm_relu, pointwise
 
 FIRST_FILTERS = 16
 BLOCKS = 3
@@ -24,7 +24,7 @@ DROPOUT = 0.2
 def densenet(
     input_shape: tuple[int, int, int],
     num_classes: int,
-    weights: np.random.Generator,
+    rng: np.random.Generator,
     depth: int,
     growth_rate: int,
 ) -> Any:
@@ -33,18 +33,18 @@ def densenet(
     if rest:
         raise ValueError(f"depth {depth}: 3 n + 4 layers are needed")
     images = keras.Input(input_shape)
-    x = convolution(images, FIRST_FILTERS, 3, weights)
+    x = convolution(images, FIRST_FILTERS, 3, rng)
     for block in range(BLOCKS):
         for _ in range(layers_per_block):
-            new = dropout(convolution(norm_relu(x), growth_rate, 3, weights), DROPOUT, weights)
+            new = dropout(convolution(norm_relu(x), growth_rate, 3, rng), DROPOUT, rng)
             x = keras.layers.Concatenate()([x, new])
         if block < BLOCKS - 1:
-            x = _transition(x, weights)
+            x = _transition(x, rng)
     x = keras.layers.GlobalAveragePooling2D()(norm_relu(x))
-    return keras.Model(images, classifier(x, num_classes, weights))
+    return keras.Model(images, classifier(x, num_classes, rng))
 
 
-def _transition(x: Tensor, weights: np.random.Generator) -> Tensor:
-    x = convolution(norm_relu(x), x.shape[-1], 1, weights)
-    x = dropout(keras.layers.ReLU()(x), DROPOUT, weights)
+def _transition(x: Tensor, rng: np.random.Generator) -> Tensor:
+    x = pointwise(norm_relu(x), x.shape[-1], rng)
+    x = dropout(keras.layers.ReLU()(x), DROPOUT, rng)
     return keras.layers.AveragePooling2D(2)(x)

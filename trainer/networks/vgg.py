@@ -19,15 +19,15 @@ DENSE_UNITS = 4096
 DROPOUT = 0.5
 
 
-def vgg19(input_shape: tuple[int, int, int], num_classes: int, weights: np.random.Generator) -> Any:
+def vgg19(input_shape: tuple[int, int, int], num_classes: int, rng: np.random.Generator) -> Any:
     """VGG-19: (B, H, W, C) images to (B, K) logits. "Same" pooling, so images under 32x32 pass too."""
     images = keras.Input(input_shape)
     x = images
     for filters, convolutions in GROUPS:
         for _ in range(convolutions):
-            x = norm_relu(convolution(x, filters, 3, weights, bias=True))
+            x = norm_relu(convolution(x, filters, 3, rng, bias=True))
         x = keras.layers.MaxPooling2D(2, padding="same")(x)
     x = keras.layers.Flatten()(x)
     for _ in range(2):
-        x = dropout(norm_relu(dense(x, DENSE_UNITS, weights)), DROPOUT, weights)
-    return keras.Model(images, classifier(x, num_classes, weights))
+        x = dropout(norm_relu(dense(x, DENSE_UNITS, rng)), DROPOUT, rng)
+    return keras.Model(images, classifier(x, num_classes, rng))
