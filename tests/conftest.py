@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -26,6 +27,12 @@ def heard_interrupts() -> None:
     """A shell starts its background jobs deaf to SIGINT, and what they start inherits that; here it is to be heard."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_steps(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What JAX compiles is kept beside the tests' other files, and not in the user's folder."""
+    os.environ["TRAINER_COMPILATION_CACHE"] = str(tmp_path_factory.getbasetemp() / "compiled")
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,9 @@ ENGINES = {
     "jax": "trainer.engine.jax:JaxEngine",
 }
 """What can train, as "module:class"; loaded by `trainer.engine` when a run starts."""
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 SAMPLINGS = ("permutation", "independent")
+MOMENTUM_FORMS = ("velocity", "accumulator")
 DROP_POINTS = (0.5, 0.75)
 """At which shares of the epochs the learning rate drops (SELFIE, section 4.1)."""
 DROP_FACTOR = 0.2
@@ -58,7 +59,11 @@ class RunConfig:
         noise_rate: τ, what the method is told of the share of wrong labels; `noise_rate_from`: who told.
         method_settings: the method's own settings, resolved.
         sampling: how an epoch's mini-batches are drawn, one of SAMPLINGS (see `data.epoch_order`).
-        precision: what the network computes in; logits, losses and weights are float32 always.
+        momentum_form: what stays as it is when the learning rate drops: the "velocity", past steps as they were taken
+            (Keras), or the "accumulator", past gradients, so that steps shrink with the rate (TensorFlow 1, PyTorch).
+        precision: what the network computes in; logits, losses and weights are float32 always. "tf32": float32 whose
+            products a GPU rounds to 10 bits first.
+        deterministic: whether a GPU takes only operations that give the same bits each time; a CPU always does.
         validation_fraction: share of the training samples that is held out, with the labels they have.
         device: what was asked for: auto, cpu, gpu or gpu:N. device_memory: MiB that images may take on the device, or
             None; larger sets stream.
@@ -79,11 +84,13 @@ class RunConfig:
     variant: str = "paper"
     sampling: str = "permutation"
     precision: str = "float32"
+    deterministic: bool = False
     validation_fraction: float = 0.0
     device: str = "auto"
     device_memory: int | None = None
     drop_factor: float = DROP_FACTOR
     momentum: float = 0.9
+    momentum_form: str = "velocity"
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
@@ -111,6 +118,12 @@ class RunConfig:
         """The learning rate of an epoch, counted from 0."""
         drops = sum(epoch >= drop for drop in self.drop_epochs)
         return self.learning_rate * self.drop_factor**drops
+
+    def velocity_factor_at(self, epoch: int) -> float:
+        """By what the velocity of the optimizer is multiplied before an epoch, counted from 0; see `momentum_form`."""
+        if self.momentum_form == "velocity" or not epoch:
+            return 1.0
+        return self.learning_rate_at(epoch) / self.learning_rate_at(epoch - 1)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for config.json."""
@@ -163,7 +176,9 @@ def resolve(
     engine: str = "tensorflow",
     variant: str = "paper",
     sampling: str | None = None,
+    momentum_form: str | None = None,
     precision: str = "float32",
+    deterministic: bool = False,
     validation_fraction: float = 0.0,
     device: str = "auto",
     device_memory: int | None = None,
@@ -184,6 +199,7 @@ def resolve(
         ("network", network or PRESETS["paper"].network, NETWORKS),
         ("variant", variant, VARIANTS),
         ("sampling", sampling or SAMPLINGS[0], SAMPLINGS),
+        ("momentum form", momentum_form or MOMENTUM_FORMS[0], MOMENTUM_FORMS),
         ("precision", precision, PRECISIONS),
     ):
         if name not in known:
@@ -207,8 +223,10 @@ def resolve(
         engine=engine,
         method_settings=dataclasses.asdict(made),
         variant=variant,
-        sampling=sampling or ("independent" if variant == "official" else "permutation"),
+        sampling=sampling or ("permutation" if variant == "paper" else "independent"),
+        momentum_form=momentum_form or ("velocity" if variant == "paper" else "accumulator"),
         precision=precision,
+        deterministic=deterministic,
         validation_fraction=validation_fraction,
         device=device,
         device_memory=device_memory,

@@ -118,8 +118,11 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
     own = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
     drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
     networks = METHODS[config.method].num_networks
+    seconds = facts["compile_seconds"]
+    compiled = [] if seconds is None else [("compiled", f"the training step, once, in {duration(seconds)}")]
     rows = [
         ("device", f"{facts['device']} ({config.engine})"),
+        *compiled,
         (
             "data",
             f"{facts['dataset'].path}: {data.num_samples:,} training and {len(data.test_labels):,} test images of "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -194,28 +195,55 @@ def _clean_labels(dataset: Dataset, train_labels: np.ndarray) -> np.ndarray | No
 
 def epoch_order(
     num_samples: int, batch_size: int, seed: int, run: int, epoch: int, sampling: str = "permutation"
-) -> Iterator[np.ndarray]:
+) -> np.ndarray:
     """The mini-batches of one epoch, a function of (seed, run, epoch).
 
-    ceil(N / batch_size) mini-batches. By "permutation" every sample comes once, and sizes differ by at most one, none
-    above `batch_size`: so there is no small last one, whose batch norm and clean set would be chance. By "independent"
-    each mini-batch is drawn from all samples, without repeats inside it, as the official SELFIE code does: an epoch
-    then misses about a third of the samples.
+    ceil(N / batch_size) mini-batches of one size, so that a compiled step has one shape, and none is so small that its
+    batch norm and clean set would be chance. By "permutation" every sample comes once, and where N is no multiple of
+    the size, the last mini-batch is filled up with the epoch's first samples, fewer than there are mini-batches. By
+    "independent" each mini-batch is drawn from all samples, without repeats inside it, as the official SELFIE code
+    does: an epoch then misses about a third of the samples.
 
-    Yields:
-        One or two (steps, B) int32 arrays of sample rows, of different B.
+    Returns:
+        (steps, B) int32 rows of samples, B at most `batch_size`; no row stands twice in a mini-batch.
+
+    Example:
+        >>> epoch_order(10, 4, seed=0, run=0, epoch=0).shape
+        (3, 4)
     """
     steps = -(-num_samples // batch_size)
     if sampling == "independent":
         size = min(batch_size, num_samples)
-        yield np.stack([_drawn(num_samples, size, seed, (run, epoch, step)) for step in range(steps)])
-        return
+        return np.stack([_drawn(num_samples, size, seed, (run, epoch, step)) for step in range(steps)])
     order = permutation(seed, "epoch order", num_samples, run, epoch).astype(np.int32)
-    small, larger = divmod(num_samples, steps)
-    split = larger * (small + 1)
-    if larger:
-        yield order[:split].reshape(larger, small + 1)
-    yield order[split:].reshape(steps - larger, small)
+    size = -(-num_samples // steps)
+    return np.concatenate([order, order[: steps * size - num_samples]]).reshape(steps, size)
+
+
+class EpochOrders:
+    """The mini-batches of a run's epochs; those of the next epoch are drawn beside the training on this one.
+
+    Drawing 50,000 samples independently takes the host 0.4 s an epoch.
+    """
+
+    def __init__(self, draw: Callable[[int, int], np.ndarray]) -> None:
+        """`draw`: (run, epoch) -> (steps, B) int32, as `epoch_order` gives them."""
+        self._draw = draw
+        self._drawing = ThreadPoolExecutor(1)
+        self._ahead: tuple[tuple[int, int], Future[np.ndarray]] | None = None
+
+    def of(self, run: int, epoch: int) -> np.ndarray:
+        """(steps, B) int32 of an epoch; starts to draw those of the one after it."""
+        if self._ahead is None or self._ahead[0] != (run, epoch):
+            order = self._draw(run, epoch)
+        else:
+            order = self._ahead[1].result()
+        self._ahead = (run, epoch + 1), self._drawing.submit(self._draw, run, epoch + 1)
+        return order
+
+    def close(self) -> None:
+        """Let go of what nobody waits for."""
+        self._drawing.shutdown(wait=False, cancel_futures=True)
 
 
 def _drawn(num_samples: int, size: int, seed: int, place: tuple[int, int, int]) -> np.ndarray:

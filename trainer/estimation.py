@@ -152,8 +152,8 @@ def _train(
     lowest, best, weights = np.inf, 0, engine.weights()
     for epoch in range(config.epochs):
         engine.begin_epoch(fold, epoch, config.learning_rate_at(epoch))
-        for indices in epoch_order(data.num_samples, config.batch_size, config.seed, fold, epoch):
-            engine.train(indices, method.knobs(epoch, indices.shape[1], config.noise_rate))
+        indices = epoch_order(data.num_samples, config.batch_size, config.seed, fold, epoch)
+        engine.train(indices, method.knobs(epoch, indices.shape[1], config.noise_rate))
         loss = engine.evaluate()[0]["loss"]
         if not np.isfinite(loss):
             raise TrainerError(
@@ -169,8 +169,8 @@ def _train(
 
 
 def _empty_network(config: RunConfig, data: TrainingData) -> Any:
-    weights = np.random.default_rng(0)
-    return build_network(config.network, data.image_shape, data.num_classes, weights, config.precision)
+    rng = np.random.default_rng(0)
+    return build_network(config.network, data.image_shape, data.num_classes, rng, config.precision)
 
 
 # --- from predictions to figures -------------------------------------------------------------------------------------

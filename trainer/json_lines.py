@@ -35,6 +35,7 @@ class JsonLines:
                 "epochs_done": facts["epochs_done"],
                 "noise_rate": config.noise_rate,
                 "parameters": facts["parameters"],
+                "compile_seconds": facts["compile_seconds"],
                 "estimated_seconds": facts["seconds"],
             },
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from trainer.checkpoint import (
     write_checkpoint,
 )
 from trainer.config import RunConfig
-from trainer.data import TrainingData, epoch_order, load
+from trainer.data import EpochOrders, TrainingData, epoch_order, load
 from trainer.engine import Engine, make_engine
 from trainer.engine.step import ENGINE_ROWS, engine_memory, suffix
 from trainer.errors import TrainerError
@@ -94,15 +95,18 @@ def train(
         identity["device"] = engine.device
         if before is not None:
             _check_surroundings(before.identity, identity, directory, force, reporter)
+            _check_reproducible(engine, reporter)
         else:
             clear_directory(directory)
         write_config(directory, config, dataset, identity)
+        compile_seconds = prepare(engine, method, config, data, reporter)
         step_seconds = probe(engine, method, config, data) if engine.on_cpu else None
         training = _Training(config, data, method, engine, directory, reporter, stop, watch, identity)
         training.step_seconds, training.checkpoint_every = step_seconds, checkpoint_every
         if before is not None:
             training.take_up(before)
-        reporter.start(_facts(config, dataset, data, method, engine, step_seconds, training))
+        facts = _facts(config, dataset, data, method, engine, step_seconds, training)
+        reporter.start({**facts, "compile_seconds": compile_seconds})
         training.run()
         write_samples(directory / SAMPLES_FILE, data, engine.memory)
         write_arrays(directory / WEIGHTS_FILE, training.weights())
@@ -168,6 +172,15 @@ def _check_surroundings(
         reporter.note(f"resumed with other {'; '.join(soft)}")
 
 
+def _check_reproducible(engine: Engine, reporter: Reporter) -> None:
+    """Say so where a resumed run need not end in the same bits as an uninterrupted one."""
+    if not engine.reproducible:
+        reporter.note(
+            "resumed without --deterministic: on a GPU the result may differ from an uninterrupted run's in its last "
+            "digits, and more with every epoch"
+        )
+
+
 class _Training:
     """The loops of one `train`, and all of their state that the engine does not hold."""
 
@@ -189,6 +202,7 @@ class _Training:
         self.config, self.data, self.method, self.engine = config, data, method, engine
         self.directory, self.reporter, self.stop, self.watch, self.identity = directory, reporter, stop, watch, identity
         self.steps = math.ceil(data.num_samples / config.batch_size)
+        self.orders = EpochOrders(partial(_epoch_order, config, data))
         self.place = Place()
         self.noise_rate = config.noise_rate
         self.rows: list[dict[str, Any]] = []
@@ -223,6 +237,7 @@ class _Training:
                 self._begin_run(self.place.run + 1, memory)
         finally:
             self.log.close()
+            self.orders.close()
 
     def _method_memory(self) -> dict[str, np.ndarray]:
         return {key: values for key, values in self.engine.memory.items() if key not in ENGINE_ROWS}
@@ -273,14 +288,8 @@ class _Training:
         goes whole.
         """
         size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else self.steps
-        config, parts = self.config, []
-        for indices in epoch_order(
-            self.data.num_samples, config.batch_size, config.seed, self.place.run, self.place.epoch, config.sampling
-        ):
-            rest = indices[min(done, len(indices)) :]
-            done -= len(indices) - len(rest)
-            parts += [rest[start : start + size] for start in range(0, len(rest), size)]
-        return parts
+        rest = self.orders.of(self.place.run, self.place.epoch)[done:]
+        return [rest[start : start + size] for start in range(0, len(rest), size)]
 
     def _row(self) -> dict[str, Any]:
         """The finished epoch's row of metrics.csv."""
@@ -347,13 +356,28 @@ class _Training:
         )
 
 
+def _epoch_order(config: RunConfig, data: TrainingData, run: int, epoch: int) -> np.ndarray:
+    return epoch_order(data.num_samples, config.batch_size, config.seed, run, epoch, config.sampling)
+
+
+def prepare(engine: Engine, method: Method, config: RunConfig, data: TrainingData, reporter: Reporter) -> float | None:
+    """Compile what an epoch needs, where the engine compiles; the seconds that took."""
+    if not engine.compiles:
+        return None
+    reporter.note("compiling the training step, once")
+    indices = _epoch_order(config, data, 0, 0)
+    started = time.monotonic()
+    engine.prepare(indices, method.knobs(0, indices.shape[1], config.noise_rate))
+    return time.monotonic() - started
+
+
 def probe(engine: Engine, method: Method, config: RunConfig, data: TrainingData) -> float:
     """Seconds a step takes here, from a few steps on networks and memory that are reset afterwards."""
-    indices = next(epoch_order(data.num_samples, config.batch_size, config.seed, 0, 0))
+    indices = _epoch_order(config, data, 0, 0)
     indices = np.resize(indices, (PROBE_STEPS, indices.shape[1]))
     knobs = method.knobs(0, indices.shape[1], config.noise_rate)
     engine.begin_epoch(0, 0, config.learning_rate)
-    engine.train(indices, knobs)  # the first call compiles
+    engine.train(indices, knobs)  # the first steps of a process are slower
     started = time.monotonic()
     engine.train(indices, knobs)
     return (time.monotonic() - started) / PROBE_STEPS
@@ -381,7 +405,7 @@ def _facts(
         "streams": engine.streams,
         "parameters": engine.parameters(),
         "runs": method.num_runs,
-        "notices": method.notices,
+        "notices": (*method.notices, *engine.notices),
         "steps": epochs * training.steps,
         "steps_per_epoch": training.steps,
         "seconds": None if step_seconds is None else epochs * (training.steps + test_steps) * step_seconds,

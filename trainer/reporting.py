@@ -24,7 +24,8 @@ class Reporter(Protocol):
 
         Args:
             facts: config (RunConfig), dataset (Dataset), data (TrainingData), directory (Path, the run's), device
-                (str), on_cpu (bool), parameters (int, trainable ones of one network), runs (int), notices (lines of
+                (str), on_cpu (bool), compile_seconds (float, what compiling the training step took, or None where
+                nothing is compiled), parameters (int, trainable ones of one network), runs (int), notices (lines of
                 text), steps and steps_per_epoch (int), seconds (float or None), epochs_done (int) and rows (list of
                 dict). steps and seconds are those of the whole run, also when a part of it is done; seconds is an
                 estimate, None where nothing was timed. rows are the rows of metrics.csv that a resumed run starts

@@ -128,10 +128,9 @@ def one_epoch(
     engine: Any, run: int, epoch: int, noise_rate: float = 0.25, in_steps: bool = False
 ) -> Iterator[tuple[str, Any]]:
     engine.begin_epoch(run, epoch, engine.config.learning_rate_at(epoch))
-    found: list[dict[str, np.ndarray]] = []
-    for indices in batches(engine.data, engine.config, run, epoch):
-        knobs = engine.method.knobs(epoch, indices.shape[1], noise_rate)
-        found += [engine.train(part, knobs) for part in (indices[:, None] if in_steps else [indices])]
+    indices = batches(engine.data, engine.config, run, epoch)
+    knobs = engine.method.knobs(epoch, indices.shape[1], noise_rate)
+    found = [engine.train(part, knobs) for part in (indices[:, None] if in_steps else [indices])]
     for key in found[0]:
         yield f"sums/{key}", np.concatenate([part[key] for part in found])
     yield from ((f"memory/{key}", values) for key, values in engine.memory.items())
@@ -161,8 +160,51 @@ def train(name: str, scenario: dict[str, Any]) -> Arrays:
         "device": engine.device,
         "parameters": engine.parameters(),
         "weights": sorted(engine.weights()),
-        "programs": engine._advance._cache_size() if name == "jax" else 0,
+        **(programs(engine) if name == "jax" else {}),
     }
+
+
+def programs(engine: Any) -> Arrays:
+    """How many programs JAX has compiled for an engine, and what the training program asks of a compiler."""
+    indices = batches(engine.data, engine.config, 0, 0)
+    scalars = engine._scalars(engine.method.knobs(0, indices.shape[1], 0.25))
+    with engine._arithmetic():
+        text = engine._advance.lower(engine._state, engine._labels, scalars, *next(engine._pieces(indices))).as_text()
+    return {
+        "programs": engine._advance._cache_size(),
+        "evaluation_programs": engine._test._cache_size(),
+        "lowered": text,
+    }
+
+
+def prepared(name: str, scenario: dict[str, Any]) -> Arrays:
+    """An epoch in an engine that was prepared for it, with the names of what was compiled, and in one that was not."""
+    import jax
+
+    engines = {title: engine_for(name, scenario, training_data()) for title in ("prepared", "unprepared")}
+    found: Arrays = {}
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **more: (
+            compiled.append(str(more.get("fun_name"))) if "backend_compile" in event else None
+        )
+    )
+    for title, engine in engines.items():
+        engine.begin_epoch(0, 0, 0.05)
+        indices = batches(engine.data, engine.config, 0, 0)
+        knobs = engine.method.knobs(0, indices.shape[1], 0.25)
+        if title == "prepared":
+            before = {**engine.state(), **engine.memory}
+            compiled.clear()
+            engine.prepare(indices, knobs)
+            after = {**engine.state(), **engine.memory}
+            found["changed"] = [key for key in before if not np.array_equal(before[key], after[key], equal_nan=True)]
+        engine.train(indices, knobs)
+        if title == "prepared":
+            found["compiled"] = [program for program in compiled if "train" in program]
+            found["program"] = "jit(_train_steps)" if engine._scan else "jit(_train_one)"
+        found |= {f"{title}/{key}": values for key, values in {**engine.state(), **engine.memory}.items()}
+    return found
 
 
 def carried(name: str, scenario: dict[str, Any]) -> Arrays:
@@ -267,7 +309,7 @@ def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
 
     dict(play(engine, 1))
     engine.begin_epoch(0, 1, engine.config.learning_rate_at(1))
-    (indices,) = batches(engine.data, engine.config, 0, 1)
+    indices = batches(engine.data, engine.config, 0, 1)
     engine._advance, jax.device_get = dispatch, read
     try:
         # nothing goes to the device unasked either, such as a number that a step would take from the host
@@ -306,7 +348,7 @@ def refusals(name: str, scenario: dict[str, Any]) -> Arrays:
     return found
 
 
-ACTIONS = {action.__name__: action for action in (train, carried, gradients, no_sync, refusals)}
+ACTIONS = {action.__name__: action for action in (train, prepared, carried, gradients, no_sync, refusals)}
 
 
 def main(name: str, scenarios: str, out: str) -> None:

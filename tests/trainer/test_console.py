@@ -28,6 +28,7 @@ def facts(config: RunConfig | None = None, **others: Any) -> dict[str, Any]:
         "steps_per_epoch": 100,
         "seconds": 90.0,
         "epochs_done": 0,
+        "compile_seconds": None,
         "rows": [],
         "directory": Path("runs/tiny"),
         **others,
@@ -234,3 +235,8 @@ def test_the_bar_makes_way_for_a_note_and_for_the_result(
     else:
         console.finish(Path("runs/tiny"), RESULT)
     assert capsys.readouterr().err.startswith("\r\033[K")
+
+
+def test_what_was_compiled_is_said_with_its_time() -> None:
+    assert dict(plan(facts(compile_seconds=41.2)))["compiled"] == "the training step, once, in 41 s"
+    assert "compiled" not in dict(plan(facts()))

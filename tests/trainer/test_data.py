@@ -14,7 +14,7 @@ from datatools.dataset import Dataset
 from datatools.errors import DataToolsError
 from datatools.records import ImageShape
 from tests.trainer.tiny import Examples, examples, write_dataset
-from trainer.data import epoch_order, load
+from trainer.data import EpochOrders, epoch_order, load
 
 SHAPE = ImageShape(3, 4, 5)
 fixed = settings(derandomize=True, deadline=None, max_examples=150)
@@ -25,34 +25,40 @@ seeds = st.integers(0, 2**40)
 small = st.integers(0, 200)
 
 
-def epoch(num_samples: int, batch_size: int, seed: int = 0, run: int = 0, epoch: int = 0) -> list[np.ndarray]:
+def epoch(num_samples: int, batch_size: int, seed: int = 0, run: int = 0, epoch: int = 0) -> np.ndarray:
     """The mini-batches of an epoch, in order."""
-    return [batch for part in epoch_order(num_samples, batch_size, seed, run, epoch) for batch in part]
+    return epoch_order(num_samples, batch_size, seed, run, epoch)
 
 
 @given(sizes, batch_sizes, seeds, small, small)
 @fixed
-def test_an_epoch_has_every_sample_exactly_once(n: int, batch_size: int, seed: int, run: int, number: int) -> None:
-    order = np.concatenate(epoch(n, batch_size, seed, run, number))
-    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+def test_an_epoch_has_every_sample_and_fewer_twice_than_it_has_mini_batches(
+    n: int, batch_size: int, seed: int, run: int, number: int
+) -> None:
+    order = epoch(n, batch_size, seed, run, number)
+    visits = np.bincount(order.ravel(), minlength=n)
+    assert set(visits) <= {1, 2}
+    assert np.sum(visits == 2) < len(order)
+    # those that come twice are the first of the epoch, at its end
+    twice = order.ravel()[n:]
+    np.testing.assert_array_equal(twice, order.ravel()[: len(twice)])
+
+
+@given(sizes, batch_sizes, st.sampled_from(["permutation", "independent"]))
+@fixed
+def test_no_mini_batch_has_a_sample_twice(n: int, batch_size: int, sampling: str) -> None:
+    assert all(len(set(batch)) == len(batch) for batch in epoch_order(n, batch_size, 0, 0, 0, sampling).tolist())
 
 
 @given(sizes, batch_sizes)
 @fixed
-def test_an_epoch_has_as_few_mini_batches_as_can_be_of_sizes_that_differ_by_at_most_1(n: int, batch_size: int) -> None:
-    lengths = [len(batch) for batch in epoch(n, batch_size)]
-    assert len(lengths) == -(-n // batch_size)
-    assert max(lengths) <= batch_size
-    assert max(lengths) - min(lengths) <= 1
-
-
-@given(sizes, batch_sizes)
-@fixed
-def test_an_epoch_comes_in_at_most_two_arrays_of_int32_indices(n: int, batch_size: int) -> None:
-    parts = list(epoch_order(n, batch_size, 0, 0, 0))
-    assert 1 <= len(parts) <= 2
-    assert all(part.ndim == 2 and part.size and part.dtype == np.int32 for part in parts)
-    assert len({part.shape[1] for part in parts}) == len(parts)
+def test_an_epoch_has_as_few_and_as_small_mini_batches_of_one_size_as_can_be(n: int, batch_size: int) -> None:
+    order = epoch(n, batch_size)
+    steps, size = order.shape
+    assert order.dtype == np.int32
+    assert steps == -(-n // batch_size)
+    assert size <= batch_size
+    assert steps * (size - 1) < n
 
 
 @given(sizes, batch_sizes, seeds, small, small)
@@ -74,6 +80,34 @@ def test_another_seed_run_or_epoch_is_another_order(seed: int, run: int, e: int)
 def test_run_and_epoch_do_not_stand_in_for_each_other() -> None:
     orders = {tuple(np.concatenate(epoch(50, 10, 0, run, e))) for run in range(8) for e in range(8)}
     assert len(orders) == 64
+
+
+def test_the_next_epoch_is_drawn_beside_and_is_the_same() -> None:
+    drawn: list[tuple[int, int]] = []
+
+    def draw(run: int, number: int) -> np.ndarray:
+        drawn.append((run, number))
+        return epoch(20, 6, 0, run, number)
+
+    orders = EpochOrders(draw)
+    for place in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+        np.testing.assert_array_equal(orders.of(*place), epoch(20, 6, 0, *place))
+    orders.close()
+    assert drawn[:4] == [(0, 0), (0, 1), (0, 2), (0, 3)], "each is drawn once, and ahead"
+    assert drawn.count((1, 1)) == 1
+
+
+def test_what_fails_while_it_is_drawn_ahead_is_raised_where_it_is_asked_for() -> None:
+    def draw(run: int, number: int) -> np.ndarray:
+        if number == 1:
+            raise ValueError("no such epoch")
+        return epoch(20, 6)
+
+    orders = EpochOrders(draw)
+    orders.of(0, 0)
+    with pytest.raises(ValueError, match="no such epoch"):
+        orders.of(0, 1)
+    orders.close()
 
 
 def test_every_sample_comes_first_equally_often() -> None:

@@ -25,7 +25,7 @@ from trainer.metrics import totals
 METHODS = ("default", "active-bias", "co-teaching", "selfie")
 SELFIE = {"warm_up": 1, "history_length": 1}
 BATCH = 8
-"""60 samples in mini-batches of at most 8 are four of 8 and four of 7: both shapes come up."""
+"""60 samples in mini-batches of at most 8 are eight of 8, and four samples come twice."""
 FIRST = np.arange(10, dtype=np.int32)
 """A mini-batch of the first ten samples."""
 
@@ -43,9 +43,9 @@ def data() -> TrainingData:
     return training_data()
 
 
-def config_of(method: str, **settings: Any) -> RunConfig:
+def config_of(method: str, batch_size: int = BATCH, **settings: Any) -> RunConfig:
     own = SELFIE if method == "selfie" else {}
-    return run_config(method, batch_size=BATCH, method_settings=own, **settings)
+    return run_config(method, batch_size=batch_size, method_settings=own, **settings)
 
 
 def tensorflow_engine(
@@ -63,12 +63,12 @@ def tensorflow_engine(
 @pytest.fixture(scope="module")
 def engine_of(tf: Any, data: TrainingData) -> Engines:
     """The engine for a method and a network as a run finds it; it is traced once and then started afresh."""
-    made: dict[tuple[str, str], Any] = {}
+    made: dict[tuple[str, str, int], Any] = {}
 
-    def get(method: str = "default", network: str = "small-cnn") -> Any:
-        key = method, network
+    def get(method: str = "default", network: str = "small-cnn", batch_size: int = BATCH) -> Any:
+        key = method, network, batch_size
         if key not in made:
-            made[key] = tensorflow_engine(config_of(method, network=network), data)
+            made[key] = tensorflow_engine(config_of(method, batch_size, network=network), data)
         return start(made[key])
 
     return get
@@ -85,10 +85,9 @@ def train_epoch(engine: Any, run: int, epoch: int, slices: str = "whole") -> dic
     """An epoch's training; its sums."""
     config = engine.config
     engine.begin_epoch(run, epoch, config.learning_rate_at(epoch))
-    parts = []
-    for indices in batches(engine.data, config, run, epoch):
-        knobs = engine.method.knobs(epoch, indices.shape[1], config.noise_rate)
-        parts += [engine.train(part, knobs) for part in SLICES[slices](indices)]
+    indices = batches(engine.data, config, run, epoch)
+    knobs = engine.method.knobs(epoch, indices.shape[1], config.noise_rate)
+    parts = [engine.train(part, knobs) for part in SLICES[slices](indices)]
     return {key: float(np.sum(values, dtype=np.float64)) for key, values in totals(parts).items()}
 
 
@@ -419,10 +418,10 @@ def test_memory_that_is_assigned_is_read_back(engine_of: Engines) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_epoch_s_sums_are_those_of_its_samples(method: str, engine_of: Engines, data: TrainingData) -> None:
-    engine = engine_of(method)
+    engine = engine_of(method, batch_size=10)
     for epoch in range(3):
         sums = train_epoch(engine, 0, epoch)
-        # every sample is drawn once an epoch, so the last prediction is the one that was counted
+        # 60 samples are six whole mini-batches: each is drawn once, so the last prediction is the one that was counted
         predicted = engine.memory["last_prediction"]
         assert sums["samples"] == 60
         assert sums["errors"] == np.sum(predicted != data.train_labels)
@@ -454,7 +453,7 @@ def test_what_a_run_remembers_of_a_sample_is_the_mean_over_its_visits(method: st
 
 
 def test_selfie_s_sums_are_those_of_its_memory(engine_of: Engines, data: TrainingData) -> None:
-    engine = engine_of("selfie")
+    engine = engine_of("selfie", batch_size=10)
     warm_up = train_epoch(engine, 0, 0)
     assert warm_up["refurbishable"] == warm_up["refurbished"] == warm_up["clean_set"] == 0
     for epoch in (1, 2):
@@ -463,7 +462,7 @@ def test_selfie_s_sums_are_those_of_its_memory(engine_of: Engines, data: Trainin
         assert sums["refurbishable"] == np.sum(engine.memory["uncertainty"] <= 0.05) > 0
         assert sums["refurbished"] == np.sum(refurbished >= 0)
         assert sums["refurbished_right"] == np.sum(refurbished == data.clean_labels)
-        assert sums["clean_set"] == 4 * keep_count(0.75, 8) + 4 * keep_count(0.75, 7)
+        assert sums["clean_set"] == 6 * keep_count(0.75, 10)
 
 
 def test_the_clean_set_counted_is_that_of_smallest_loss(engine_of: Engines, data: TrainingData) -> None:

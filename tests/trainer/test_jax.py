@@ -60,10 +60,21 @@ def compared(method: str, network: str) -> dict[str, Any]:
 
 
 BOTH = {f"{method} {network}": compared(method, network) for method in METHODS for network in NETWORKS}
+TWO_PASSES = "selfie, two passes densenet-10-12"
+BOTH[TWO_PASSES] = compared("selfie", "densenet-10-12")
+BOTH[TWO_PASSES]["options"] = {**OPTIONS["selfie"], "passes": 2, "history_start": "zeros"}
+BOTH[TWO_PASSES]["settings"] = {
+    **BOTH[TWO_PASSES]["settings"],
+    "momentum_form": "accumulator",
+    "drop_epochs": (WARM_UP + 1,),
+}
 JAX = {
     "step by step": {**SHORT, "in_steps": True},
     "scan": {**SHORT, "scan": True},
-    "two sizes": {"do": "train", "epochs": 1, "settings": {"batch_size": 8}},
+    "uneven": {"do": "train", "epochs": 2, "settings": {"batch_size": 8}, "evaluate": True, "tests": 31},
+    "tf32": {**SHORT, "epochs": 1, "settings": {"precision": "tf32"}},
+    "prepared": {**SHORT, "do": "prepared"},
+    "prepared scan": {**SHORT, "do": "prepared", "scan": True},
     "resident": {**WIDE, "settings": {"batch_size": 20}},
     "streamed": {**WIDE, "settings": {"batch_size": 20, "device_memory": 1}},
     "streamed scan": {**SHORT, "scan": True, "tests": 17_000, "block": 1_300, "settings": {"device_memory": 1}},
@@ -148,10 +159,9 @@ def trained(outcome: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 # Against TensorFlow
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("method", METHODS)
-def test_both_engines_choose_remember_and_learn_the_same(method: str, network: str, outcome: Outcome) -> None:
-    ours, theirs = (trained(outcome(f"{method} {network}", engine)) for engine in ("jax", "tensorflow"))
+@pytest.mark.parametrize("scenario", BOTH)
+def test_both_engines_choose_remember_and_learn_the_same(scenario: str, outcome: Outcome) -> None:
+    ours, theirs = (trained(outcome(scenario, engine)) for engine in ("jax", "tensorflow"))
     assert ours.keys() == theirs.keys()
     for key, expected in theirs.items():
         if "seed_generator" in key:  # not drawn from; the frameworks count on differently
@@ -238,9 +248,37 @@ def test_a_dataset_that_streams_gives_the_bits_of_one_that_does_not(outcome: Out
     assert_same(trained(streamed), trained(resident))
 
 
-def test_a_size_of_mini_batch_is_compiled_once(outcome: Outcome) -> None:
-    assert outcome("step by step")["programs"] == 1
-    assert outcome("two sizes")["programs"] == 2
+@pytest.mark.parametrize("scenario", ["step by step", "uneven", "resident", "streamed"])
+def test_a_run_has_one_training_program_and_one_for_evaluation(scenario: str, outcome: Outcome) -> None:
+    own = outcome(scenario)
+    assert own["programs"] == 1
+    assert own["evaluation_programs"] == ("0/confusion" in own)
+
+
+def test_images_that_fill_up_the_last_batch_are_not_evaluated(outcome: Outcome) -> None:
+    assert outcome("uneven")["0/confusion"].sum() == 31
+
+
+@pytest.mark.parametrize("scenario", ["prepared", "prepared scan"])
+def test_a_prepared_step_is_compiled_once_and_gives_the_same_bits(scenario: str, outcome: Outcome) -> None:
+    own = outcome(scenario)
+    assert own["changed"].tolist() == []
+    assert_same(part(own, "prepared/"), part(own, "unprepared/"))
+    assert own["compiled"].tolist() == [str(own["program"])], "training compiled nothing more"
+
+
+def test_products_are_rounded_where_tf32_is_asked_for_and_nowhere_else(outcome: Outcome) -> None:
+    highest, rounded = "HIGHEST, precision HIGHEST", "HIGH, precision HIGH"
+    for scenario, present, absent in (("step by step", highest, None), ("tf32", rounded, highest)):
+        text = str(outcome(scenario)["lowered"]).replace("#stablehlo<precision ", "precision ").replace(">", "")
+        assert present in text
+        assert absent is None or absent not in text
+    assert_same(trained_once(outcome("tf32")), trained_once(outcome("step by step")))
+
+
+def trained_once(outcome: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the first epoch gave: on a CPU the same in either precision."""
+    return part(outcome, "0/0/")
 
 
 def test_an_engine_that_takes_up_a_state_goes_on_to_the_same_bits(outcome: Outcome) -> None:
@@ -356,6 +394,58 @@ for last, arguments in json.loads(sys.argv[1]):
     except SystemExit as exit:
         print(exit.code)
 """
+
+
+COUNTED = """
+import sys, json
+import jax
+counts = {"hits": 0, "misses": 0}
+def count(event, **more):
+    for kind in counts:
+        counts[kind] += event == f"/jax/compilation_cache/cache_{kind}"
+jax.monitoring.register_event_listener(count)
+from cli import trainer
+trainer.main(json.loads(sys.argv[1]), prog_name="trainer", standalone_mode=False)
+print(json.dumps(counts))
+"""
+
+
+def test_the_second_start_of_a_run_compiles_nothing(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "noisy", examples(31), examples(9), labels="noisy", clean_labels=examples(31)[1])
+    cache = tmp_path / "compiled"
+
+    def counts(directory: str, *more: str) -> dict[str, int]:
+        arguments = ["run", "selfie", "--data", str(tmp_path / "noisy"), "--engine", "jax", *ARGUMENTS, *OWN["selfie"]]
+        arguments += ["--run-dir", str(tmp_path / directory), *more]
+        code, out, err = finish(start([sys.executable, "-c", COUNTED, json.dumps(arguments)]))
+        assert (code, err) == (0, "")
+        assert "compiled  the training step, once, in" in out
+        return dict(json.loads(out.splitlines()[-1]))
+
+    first = counts("first", "--compilation-cache", str(cache))
+    assert first["misses"] > 0
+    assert sum("jit__train_one" in path.name for path in cache.rglob("*-cache")) == 1, "one training program"
+    second = counts("second", "--compilation-cache", str(cache))
+    assert second["misses"] == 0
+    assert second["hits"] >= first["misses"]
+    for name in ("samples.h5", "weights.h5"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    files = sorted(cache.rglob("*"))
+    assert counts("third", "--compilation-cache", "off") == {"hits": 0, "misses": 0}
+    assert sorted(cache.rglob("*")) == files
+
+
+def test_a_named_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "noisy", examples(31), examples(9), labels="noisy", clean_labels=examples(31)[1])
+    (tmp_path / "file").write_text("")
+    arguments = ["run", "default", "--data", str(tmp_path / "noisy"), "--engine", "jax", *ARGUMENTS, "--run-dir"]
+    arguments += [str(tmp_path / "run"), "--compilation-cache", str(tmp_path / "file")]
+    code, _, err = finish(start([sys.executable, "-c", "from cli import trainer; trainer()", *arguments]))
+    assert code == 1
+    assert err.startswith(f"trainer: error: {tmp_path}/file/")
+    assert "compiled steps cannot be kept there" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 class Runs:

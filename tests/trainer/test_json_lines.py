@@ -56,6 +56,7 @@ def test_start_has_plain_values(stream: io.StringIO) -> None:
             "runs": 3,
             "steps": 1200,
             "epochs_done": 5,
+            "compile_seconds": None,
             "noise_rate": 0.25,
             "parameters": 123456,
             "estimated_seconds": 90.0,

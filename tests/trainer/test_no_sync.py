@@ -17,17 +17,15 @@ HOST_OPERATIONS = ("PyFunc", "Print", "HostCall", "Dataset", "Iterator", "_Send"
 
 
 def prepare(engine: Any, epoch: int) -> tuple[Any, dict[str, float]]:
-    """An epoch's mini-batches and knobs; its last ones, of a second size, are trained on before."""
+    """An epoch's mini-batches and knobs."""
     engine.begin_epoch(0, epoch, 0.05)
-    first, *rest = batches(engine.data, engine.config, 0, epoch)
-    for indices in rest:
-        engine.train(indices, engine.method.knobs(epoch, indices.shape[1], 0.25))
-    return first, engine.method.knobs(epoch, first.shape[1], 0.25)
+    indices = batches(engine.data, engine.config, 0, epoch)
+    return indices, engine.method.knobs(epoch, indices.shape[1], 0.25)
 
 
 @pytest.fixture(scope="module", params=METHODS)
 def engine(request: pytest.FixtureRequest, tf: Any) -> Any:
-    """The engine of a method, which has trained on mini-batches of both sizes."""
+    """The engine of a method, which has trained for an epoch."""
     engine = tensorflow_engine(run_config(request.param, batch_size=8), training_data())
     engine.train(*prepare(engine, 0))
     return engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +146,8 @@ def tensorflow_engine(
     return TensorFlowEngine(config, method or config.make_method(), data, compile=compile)
 
 
-def batches(data: TrainingData, config: RunConfig, run: int, epoch: int) -> Iterator[np.ndarray]:
+def batches(data: TrainingData, config: RunConfig, run: int, epoch: int) -> np.ndarray:
+    """(steps, B) int32 rows of an epoch."""
     from trainer.data import epoch_order
 
     return epoch_order(data.num_samples, config.batch_size, config.seed, run, epoch)

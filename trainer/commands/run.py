@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +93,23 @@ def common_options() -> list[click.Option]:
         ),
         click.Option(
             ["--variant"],
-            type=click.Choice(["paper", "official"]),
+            type=click.Choice(["paper", "official", "official-2019"]),
             default="paper",
             show_default=True,
-            help="Whose defaults: the papers', or those of the authors' code (independent mini-batches, four SELFIE "
-            "runs, Co-teaching's other ramp).",
+            help="Whose defaults: the papers', or those of SELFIE's official code, its present head or its first "
+            "release (independent mini-batches, four runs, two passes a step).",
         ),
         click.Option(
             ["--sampling"],
             type=click.Choice(["permutation", "independent"]),
             help="Mini-batches: every sample once an epoch, or each batch drawn from all samples.  [default: "
             "permutation; independent with --variant official]",
+        ),
+        click.Option(
+            ["--momentum-form"],
+            type=click.Choice(["velocity", "accumulator"]),
+            help="What stays when the learning rate drops: past steps as they were (Keras), or past gradients "
+            "(TensorFlow 1, PyTorch).  [default: velocity; accumulator with --variant official]",
         ),
         click.Option(
             ["--validation-fraction"],
@@ -123,10 +130,26 @@ def common_options() -> list[click.Option]:
         ),
         click.Option(
             ["--precision"],
-            type=click.Choice(["float32", "bfloat16"]),
+            type=click.Choice(["float32", "tf32", "bfloat16"]),
             default="float32",
             show_default=True,
-            help="What the network computes in; weights, logits and losses are float32.",
+            help="What the network computes in; weights, logits and losses are float32. tf32: products of float32 "
+            "numbers, rounded to 10 bits first where a GPU can (a CPU does not round).",
+        ),
+        click.Option(
+            ["--deterministic"],
+            is_flag=True,
+            help="On a GPU, take only operations that give the same bits each time, so that a resumed run is the "
+            "uninterrupted one; slower. A CPU always does.",
+        ),
+        click.Option(
+            ["--compilation-cache"],
+            type=click.Path(path_type=Path),
+            envvar="TRAINER_COMPILATION_CACHE",
+            show_envvar=True,
+            metavar="DIR|off",
+            help="Where compiled steps are kept for the next run (engine jax).  [default: "
+            "~/.cache/selfie-noisy-labels/compiled]",
         ),
         click.Option(
             ["--device-memory"],
@@ -234,10 +257,12 @@ SETTINGS = (
     "seed",
     "variant",
     "sampling",
+    "momentum_form",
     "validation_fraction",
     "engine",
     "device",
     "precision",
+    "deterministic",
     "device_memory",
 )
 """The common options that are settings of `trainer.config.resolve`, by their names there."""
@@ -252,6 +277,8 @@ def _run(method: type[Method], context: click.Context, given: dict[str, Any]) ->
         raise click.UsageError("--quiet and --log-format json do not go together")
     if given["resume"] and given["overwrite"]:
         raise click.UsageError("--resume and --overwrite do not go together: one goes on, one starts anew")
+    if given["compilation_cache"] is not None:
+        os.environ["TRAINER_COMPILATION_CACHE"] = str(given["compilation_cache"])
     own = {option.name: given[option.name] for option in method.options if given[option.name] is not None}
     directory = given["run_dir"]
     if given["resume"] and directory is not None and (directory / CONFIG_FILE).is_file():

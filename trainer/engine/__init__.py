@@ -29,6 +29,12 @@ class Engine(Protocol):
 
     device: str
     on_cpu: bool
+    reproducible: bool
+    """Whether two processes end in the same bits here."""
+    compiles: bool
+    """Whether `prepare` compiles, which takes long enough to be told of."""
+    notices: tuple[str, ...]
+    """What the user should know of how it runs, a line each."""
     streams: bool
     """Whether images come from the host step by step, for want of room on the device."""
     memory: dict[str, np.ndarray]
@@ -50,6 +56,9 @@ class Engine(Protocol):
 
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         """Set the learning rate, and seed what is random inside a step by (seed, run, epoch)."""
+
+    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+        """Compile what `train` of such (steps, B) indices needs, and train nothing."""
 
     def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
         """Train on (steps, B) int32 sample indices, one mini-batch a row; (steps,) float32 sums of each.

@@ -24,7 +24,9 @@ STREAM_SHARE = 8
 
 
 class EngineParts:
-    """Networks, optimizers and data of a run, as far as they do not hang on the framework."""
+    """Networks, optimizers and data of a run, as far as they do not depend on the framework."""
+
+    on_cpu: bool
 
     def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None:
         self.config, self.method, self.data = config, method, data
@@ -32,12 +34,28 @@ class EngineParts:
         images = (data.train_images, data.test_images, data.validation_images)
         self.budget = budget
         self.streams = budget is not None and sum(part.nbytes for part in images if part is not None) > budget
+        sizes = [len(self.held_out(split)[1]) for split in data.held_out]
+        batches = -(-max(sizes) // EVALUATION_BATCH)
+        self.evaluation_batch = max(1, -(-max(sizes) // max(1, batches)))
+        """Images evaluated at a time: one size for all splits, and for the largest one hardly a place left empty."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """See `trainer.engine.Engine`."""
+        if self.config.precision == "tf32" and self.on_cpu:
+            return ("a CPU computes in float32 where --precision tf32 is asked for",)
+        return ()
+
+    @property
+    def reproducible(self) -> bool:
+        """See `trainer.engine.Engine`."""
+        return self.on_cpu or self.config.deterministic
 
     def build(self, run: int, number: int) -> Any:
         """A fresh network: its weights are a function of (seed, run, number)."""
-        weights = np.random.Generator(stream(self.config.seed, "weights", run, number))
+        rng = np.random.Generator(stream(self.config.seed, "weights", run, number))
         config, data = self.config, self.data
-        return build_network(config.network, data.image_shape, data.num_classes, weights, config.precision)
+        return build_network(config.network, data.image_shape, data.num_classes, rng, config.precision)
 
     def make_optimizer(self, network: Any) -> Any:
         """SGD with Nesterov momentum, built for `network`."""
@@ -64,6 +82,19 @@ class EngineParts:
         assert self.data.validation_labels is not None
         return self.data.validation_images, self.data.validation_labels
 
+    def held_out_batches(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(B, H, W, C) uint8 images and (B,) int32 labels of a split, all of one shape.
+
+        The last mini-batch is filled up with images of label -1, which `step.evaluation_sums` does not count.
+        """
+        images, labels = self.held_out(split)
+        size = self.evaluation_batch
+        for start in range(0, len(labels), size):
+            rows = np.arange(start, min(start + size, len(labels)))
+            missing = size - len(rows)
+            filled = np.concatenate([rows, np.repeat(rows[-1:], missing)])
+            yield images[filled], np.concatenate([labels[rows], np.full(missing, -1, labels.dtype)])
+
     def blocks(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The mini-batches with their images, read ahead by one block, for a dataset that is not on the device.
 
@@ -89,12 +120,6 @@ class EngineParts:
         return self.data.train_images[indices.reshape(-1)].reshape(*indices.shape, *self.data.image_shape)
 
 
-def evaluation_parts(count: int) -> Iterator[slice]:
-    """Slices of at most EVALUATION_BATCH that cover `count` images."""
-    for start in range(0, count, EVALUATION_BATCH):
-        yield slice(start, min(start + EVALUATION_BATCH, count))
-
-
 def evaluation_totals(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Batches' `step.evaluation_sums`, on the host, added up: "loss" a float, "confusion" (K, K) int64."""
     return {
@@ -106,7 +131,7 @@ def evaluation_totals(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def named_variables(networks: list[Any], optimizers: list[Any]) -> Iterator[tuple[str, Any]]:
     """(name, variable) of all that training changes beside the memory: weights, statistics, seeds, velocities.
 
-    The names hang on the order alone: Keras numbers its layers through a whole process, and names an optimizer's
+    The names depend on the order alone: Keras numbers its layers through a whole process, and names an optimizer's
     variables after them.
     """
     for kind, owners in (("network", networks), ("optimizer", optimizers)):

@@ -10,6 +10,7 @@ docs/decisions/0015-jax-engine.md
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +26,23 @@ from trainer.engine import quiet_stderr
 from trainer.engine.base import (
     EngineParts,
     check_state,
-    evaluation_parts,
     evaluation_totals,
     named_variables,
     named_weights,
     out_of_memory,
 )
-from trainer.engine.step import dropout_seeds, evaluation_sums, run_method, standardise
+from trainer.engine.compilation_cache import keep_compiled
+from trainer.engine.step import (
+    dropout_seeds,
+    evaluation_sums,
+    run_method,
+    standardise,
+    update_loss,
+    with_update_losses,
+)
 from trainer.errors import TrainerError
-from trainer.methods.base import Method, Tensor
+from trainer.methods.base import Method, Tensor, Update
+from trainer.networks.layers import batch_norm_over
 
 Values = dict[str, Any]
 """jax.Array by the names of `named_variables`."""
@@ -50,7 +59,10 @@ class JaxEngine(EngineParts):
         self._device = _choose_device(config.device)
         self.on_cpu = self._device.platform == "cpu"
         self.device = f"CPU, {usable_processors()} cores" if self.on_cpu else f"GPU, {self._device.device_kind}"
-        self._scan = not self.on_cpu if scan is None else scan
+        self.compiles = True
+        self._kept = keep_compiled()
+        # Streamed images come a block at a time, and the last block may be a short one: a step at a time has one shape
+        self._scan = (not self.on_cpu and not self.streams) if scan is None else scan
         with out_of_memory(JaxRuntimeError):
             self.networks = [self.build(0, number) for number in range(method.num_networks)]
             self.optimizers = [self.make_optimizer(network) for network in self.networks]
@@ -68,9 +80,13 @@ class JaxEngine(EngineParts):
         pairs = zip(self.networks, self.optimizers, strict=True)
         self._learners = [_Learner.of(network, optimizer, self._names) for network, optimizer in pairs]
         self._sum_keys: tuple[str, ...] = ()
+        options = {"xla_gpu_deterministic_ops": True} if config.deterministic and not self.on_cpu else None
         self._gather = jax.jit(_taken)
-        self._advance = jax.jit(self._train_steps if self._scan else self._train_one, donate_argnums=0)
-        self._test = jax.jit(self._test_batch)
+        advance = self._train_steps if self._scan else self._train_one
+        self._advance = jax.jit(advance, donate_argnums=0, compiler_options=options)
+        self._test = jax.jit(self._test_batch, compiler_options=options)
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        """Programs by the shape of the rows they train on."""
 
     def _put(self, values: Any) -> Any:
         """On the device, and never the host's own memory, which a donation would overwrite."""
@@ -80,9 +96,23 @@ class JaxEngine(EngineParts):
         return {key: self._put(value) for key, value in values.items()}
 
     def _held_out_batches(self, split: str) -> Iterator[tuple[Any, Any]]:
-        images, labels = self.held_out(split)
-        for part in evaluation_parts(len(labels)):
-            yield self._put(images[part]), self._put(labels[part])
+        for images, labels in self.held_out_batches(split):
+            yield self._put(images), self._put(labels)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return (*super().notices, *self._kept)
+
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """How a step is to be compiled: products in the precision that was asked for, and dropout's plain layout.
+
+        The partitionable layout of dropout masks is for several devices, costs a third of a DenseNet's step on a CPU,
+        and four times the compilation.
+        """
+        products = "tensorfloat32" if self.config.precision == "tf32" else "float32"
+        with jax.threefry_partitionable(False), jax.default_matmul_precision(products):
+            yield
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
@@ -126,24 +156,35 @@ class JaxEngine(EngineParts):
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         for optimizer in self.optimizers:
             self._set(optimizer.learning_rate, learning_rate)
+            if (factor := self.config.velocity_factor_at(epoch)) != 1:
+                for velocity in optimizer.momentums:
+                    self._set(velocity, factor * np.asarray(self._state[0][self._names[id(velocity)]]))
         generators = [seed for network in self.networks for seed in dropout_seeds(network)]
         for generator, value in zip(generators, self.epoch_seeds(self.networks, run, epoch), strict=True):
             self._set(generator.state, value)
 
+    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+        with out_of_memory(JaxRuntimeError), self._arithmetic():
+            piece = next(self._pieces(np.asarray(indices, np.int32)))
+            lowered = self._advance.lower(self._state, self._labels, self._scalars(knobs), *piece)
+            self._compiled[piece[0].shape] = lowered.compile()
+
+    def _scalars(self, knobs: dict[str, float]) -> Values:
+        return {key: self._put(np.float32(value)) for key, value in knobs.items()}
+
     def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
-        # Dropout masks in the plain layout: the partitionable one is for several devices, costs a third of a
-        # DenseNet's step on a CPU, and four times the compilation
-        with out_of_memory(JaxRuntimeError), jax.threefry_partitionable(False):
-            scalars = {key: self._put(np.float32(value)) for key, value in knobs.items()}
+        with out_of_memory(JaxRuntimeError), self._arithmetic():
+            scalars = self._scalars(knobs)
             parts: list[Any] = []
             for piece in self._pieces(np.asarray(indices, np.int32)):
-                self._state, sums = self._advance(self._state, self._labels, scalars, *piece)
+                advance = self._compiled.get(piece[0].shape, self._advance)
+                self._state, sums = advance(self._state, self._labels, scalars, *piece)
                 self._add(parts, sums)
             found = np.concatenate(jax.device_get(parts))
         return dict(zip(self._sum_keys, found.T, strict=True))
 
     def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
-        with out_of_memory(JaxRuntimeError):
+        with out_of_memory(JaxRuntimeError), self._arithmetic():
             batches: list[Any] = []
             for images, labels in self._held_out.get(split) or self._held_out_batches(split):
                 self._add(batches, self._test(self._state[0], images, labels))
@@ -216,11 +257,19 @@ class JaxEngine(EngineParts):
         passes = [learner.forward(values, inputs) for learner in self._learners]
 
         def losses_of(logits: tuple[Tensor, ...]) -> Any:
-            losses, new_rows, sums = run_method(self.method, given, clean, logits, rows, knobs)
-            return losses, (new_rows, sums)
+            step, new_rows, sums = run_method(self.method, given, clean, logits, rows, knobs)
+            return step.losses, (step.updates, new_rows, sums)
 
         logits = tuple(logits for logits, _, _ in passes)
-        losses, by_logits, (rows, sums) = jax.vjp(losses_of, logits, has_aux=True)
+        losses, by_logits, (updates, rows, sums) = jax.vjp(losses_of, logits, has_aux=True)
+        if self.method.second_pass:
+            passes = [
+                learner.second_forward(values | learner.seeds_of(fixed), inputs, update)
+                for learner, (_, _, fixed), update in zip(self._learners, passes, updates, strict=True)
+            ]
+            logits = tuple(logits for logits, _, _ in passes)
+            losses, by_logits = jax.vjp(lambda logits: tuple(map(update_loss, updates, logits)), logits)
+            sums = with_update_losses(sums, losses)
         values = dict(values)
         for number, (learner, (_, by_weights, fixed)) in enumerate(zip(self._learners, passes, strict=True)):
             own = tuple(jnp.full_like(loss, float(other == number)) for other, loss in enumerate(losses))
@@ -228,7 +277,8 @@ class JaxEngine(EngineParts):
             (gradients,) = by_weights(of_logits[number])
             values |= fixed | learner.updated(values, gradients, self.config.weight_decay)
         memory = {
-            key: kept.at[row].set(rows[key].astype(kept.dtype), mode="promise_in_bounds")
+            # No row stands twice in a mini-batch, so that their order does not matter
+            key: kept.at[row].set(rows[key].astype(kept.dtype), mode="promise_in_bounds", unique_indices=True)
             for key, kept in memory.items()
         }
         self._sum_keys = tuple(sums)
@@ -248,19 +298,21 @@ class _Learner:
 
     Attributes:
         trainable, fixed: names of the network's trainable variables, and of its batch-norm statistics and dropout
-            seeds. slots: of the optimizer's variables.
+            seeds. seeds: of the last alone. slots: of the optimizer's variables.
     """
 
     network: Any
     optimizer: Any
     trainable: tuple[str, ...]
     fixed: tuple[str, ...]
+    seeds: tuple[str, ...]
     slots: tuple[str, ...]
 
     @classmethod
     def of(cls, network: Any, optimizer: Any, names: dict[int, str]) -> _Learner:
         """`names`: of variables by their `id`."""
-        lists = (network.trainable_variables, network.non_trainable_variables, optimizer.variables)
+        seeds = [seed.state for seed in dropout_seeds(network)]
+        lists = (network.trainable_variables, network.non_trainable_variables, seeds, optimizer.variables)
         return cls(network, optimizer, *(tuple(names[id(variable)] for variable in own) for own in lists))
 
     def forward(self, values: Values, images: Tensor) -> tuple[Tensor, Callable[[Tensor], Any], Values]:
@@ -272,6 +324,17 @@ class _Learner:
             return logits, dict(zip(self.fixed, changed, strict=True))
 
         return jax.vjp(call, [values[name] for name in self.trainable], has_aux=True)
+
+    def second_forward(
+        self, values: Values, images: Tensor, update: Update
+    ) -> tuple[Tensor, Callable[[Tensor], Any], Values]:
+        """The same of a pass in which batch norm sees the samples of the update alone."""
+        with batch_norm_over(update.samples):
+            return self.forward(values, images)
+
+    def seeds_of(self, fixed: Values) -> Values:
+        """The dropout seeds of what a pass has changed."""
+        return {name: fixed[name] for name in self.seeds}
 
     def classify(self, values: Values, images: Tensor) -> Tensor:
         """(B, K) logits."""

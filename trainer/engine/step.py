@@ -1,13 +1,14 @@
-"""What a training step is, in `keras.ops`: the parts that do not hang on how an engine differentiates or loops."""
+"""What a training step is, in `keras.ops`: the parts that do not depend on how an engine differentiates or loops."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from trainer import ops
-from trainer.methods.base import Method, Step, Tensor, cross_entropy
+from trainer.methods.base import Method, Step, Tensor, Update, cross_entropy, mean_over
 
 LAST_LOSS = "last_loss"
 LAST_PREDICTION = "last_prediction"
@@ -56,7 +57,7 @@ def run_method(
     logits: tuple[Tensor, ...],
     rows: dict[str, Tensor],
     knobs: dict[str, Tensor],
-) -> tuple[tuple[Tensor, ...], dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[Step, dict[str, Tensor], dict[str, Tensor]]:
     """One mini-batch through the method, and what is logged of it.
 
     Args:
@@ -64,14 +65,25 @@ def run_method(
         rows: the batch's rows of the method's and of the engine's memory.
 
     Returns:
-        losses to differentiate; rows to write back; sums over the batch as float32 scalars.
+        What the method made of it; rows to write back, the engine's among them; sums over the batch as float32 scalars.
     """
     logits = tuple(ops.cast(own, "float32") for own in logits)
     own_rows = {key: rows[key] for key in rows if key not in ENGINE_ROWS}
     step = method.step(labels, logits, own_rows, knobs)
     predictions = tuple(ops.cast(ops.argmax(own, axis=-1), "int32") for own in logits)
     rows = {**step.rows, **_remember(rows, labels, logits[0], predictions[0])}
-    return step.losses, rows, _sums(step, labels, clean_labels, predictions)
+    return step, rows, _sums(step, labels, clean_labels, predictions)
+
+
+def update_loss(update: Update, logits: Tensor) -> Tensor:
+    """The scalar loss of a second forward pass. logits: (B, K), of that pass."""
+    log_p = ops.log_softmax(ops.cast(logits, "float32"))
+    return mean_over(update.samples, cross_entropy(update.targets, log_p))
+
+
+def with_update_losses(sums: dict[str, Tensor], losses: Iterable[Tensor]) -> dict[str, Tensor]:
+    """The sums, with the losses that a second pass was differentiated by in place of the first one's."""
+    return {**sums, **{f"loss{suffix(number)}": loss * sums["samples"] for number, loss in enumerate(losses)}}
 
 
 def _remember(rows: dict[str, Tensor], labels: Tensor, logits: Tensor, prediction: Tensor) -> dict[str, Tensor]:
@@ -129,7 +141,7 @@ def evaluation_sums(labels: Tensor, logits: Tensor, num_classes: int) -> dict[st
     """Sums over a batch of held-out images.
 
     Args:
-        labels: (B,) int32. logits: (B, K).
+        labels: (B,) int32, -1 for an image that does not count. logits: (B, K).
 
     Returns:
         "loss": scalar, the summed cross-entropy; "confusion": (K, K) float32, how many images of the class in the
@@ -142,6 +154,12 @@ def evaluation_sums(labels: Tensor, logits: Tensor, num_classes: int) -> dict[st
         "loss": ops.sum(cross_entropy(labels, ops.log_softmax(logits))),
         "confusion": ops.matmul(ops.transpose(truth), prediction),
     }
+
+
+def moving_statistics(network: Any) -> list[Any]:
+    """The variables of a network that training changes without a gradient: batch norm's, not dropout's seeds."""
+    seeds = {id(seed.state) for seed in dropout_seeds(network)}
+    return [variable for variable in network.non_trainable_variables if id(variable) not in seeds]
 
 
 def dropout_seeds(network: Any) -> list[Any]:

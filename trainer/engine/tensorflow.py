@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,23 @@ from trainer.data import TrainingData
 from trainer.engine.base import (
     EngineParts,
     check_state,
-    evaluation_parts,
     evaluation_totals,
     named_variables,
     named_weights,
     out_of_memory,
 )
-from trainer.engine.step import dropout_seeds, evaluation_sums, run_method, standardise
+from trainer.engine.step import (
+    dropout_seeds,
+    evaluation_sums,
+    moving_statistics,
+    run_method,
+    standardise,
+    update_loss,
+    with_update_losses,
+)
 from trainer.errors import TrainerError
-from trainer.methods.base import Method
+from trainer.methods.base import Method, Update
+from trainer.networks.layers import batch_norm_over
 
 
 class TensorFlowEngine(EngineParts):
@@ -36,27 +46,36 @@ class TensorFlowEngine(EngineParts):
         gpu = _choose_device(config.device)
         self.on_cpu = gpu is None
         self.device = _describe(gpu)
+        self.compiles = not self.on_cpu if compile is None else compile
+        _set_arithmetic(config, self.on_cpu)
         with out_of_memory(tf.errors.ResourceExhaustedError):
             self.networks = [self.build(0, number) for number in range(method.num_networks)]
             self.optimizers = [self.make_optimizer(network) for network in self.networks]
             self._images = None if self.streams else _put(data.train_images)
             self._labels = tf.constant(data.train_labels)
             self._clean_labels = None if data.clean_labels is None else tf.constant(data.clean_labels)
-            self._memory = {key: tf.Variable(value, name=key) for key, value in self.start_memory().items()}
-            self._held_out = {} if self.streams else {split: self._put_held_out(split) for split in data.held_out}
+            memory = self.start_memory()
+            self._memory_dtypes = {key: values.dtype for key, values in memory.items()}
+            self._memory = {key: tf.Variable(_stored(values), name=key) for key, values in memory.items()}
+            self._held_out = (
+                {} if self.streams else {split: list(self._held_out_tensors(split)) for split in data.held_out}
+            )
         self._sum_keys: tuple[str, ...] = ()
-        self._trace(not self.on_cpu if compile is None else compile)
+        self._steps = 0
+        """How many steps a compiled call holds; a shorter one is filled up, and stops early."""
+        self._trace(self.compiles)
 
-    def _put_held_out(self, split: str) -> tuple[Any, Any]:
-        images, labels = self.held_out(split)
-        return _put(images), tf.constant(labels)
+    def _held_out_tensors(self, split: str) -> Iterator[tuple[Any, Any]]:
+        for images, labels in self.held_out_batches(split):
+            yield _put(images), tf.constant(labels)
 
     def _trace(self, compile: bool) -> None:
         # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
         knobs = {key: tf.TensorSpec((), tf.float32) for key in self.method.knobs(0, 2, 0.0)}
-        indices = tf.TensorSpec((None, None), tf.int32)
+        indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
         images = tf.TensorSpec((None, None, *self.data.image_shape), tf.uint8)
-        resident, streamed = (None, None) if compile else ([indices, knobs], [indices, knobs, images])
+        resident: list[Any] | None = None if compile else [indices, steps, knobs]
+        streamed: list[Any] | None = None if compile else [indices, steps, knobs, images]
         # the step is a function of its own, so that it is traced once
         self._step = tf.function(self._train_step, autograph=False, reduce_retracing=not compile)
         self._train = tf.function(self._train_steps, jit_compile=compile, input_signature=resident)
@@ -65,12 +84,12 @@ class TensorFlowEngine(EngineParts):
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
-        return {key: variable.numpy() for key, variable in self._memory.items()}
+        return {key: variable.numpy().astype(self._memory_dtypes[key]) for key, variable in self._memory.items()}
 
     @memory.setter
     def memory(self, values: dict[str, np.ndarray]) -> None:
         for key, variable in self._memory.items():
-            variable.assign(values[key])
+            variable.assign(_stored(values[key]))
 
     def parameters(self) -> int:
         return sum(int(np.prod(v.shape)) for v in self.networks[0].trainable_variables)
@@ -99,41 +118,67 @@ class TensorFlowEngine(EngineParts):
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         for optimizer in self.optimizers:
             optimizer.learning_rate.assign(learning_rate)
+            if (factor := self.config.velocity_factor_at(epoch)) != 1:
+                for velocity in optimizer.momentums:
+                    velocity.assign(factor * velocity.value)
         generators = [seed for network in self.networks for seed in dropout_seeds(network)]
         for generator, value in zip(generators, self.epoch_seeds(self.networks, run, epoch), strict=True):
             generator.state.assign(value)
 
+    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+        scalars = _scalars(knobs)
+        with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
+            # No step is made: the program is compiled when it is first called, and how many it makes is an argument
+            if not self.streams:
+                self._train(*self._filled(indices, 0), scalars)
+                return
+            part, images = next(self.blocks(indices))
+            self._train_streamed(*self._filled(part, 0), scalars, self._filled(images, 0)[0])
+
     def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
-        scalars = {key: tf.constant(value, tf.float32) for key, value in knobs.items()}
+        scalars = _scalars(knobs)
         with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
             if not self.streams:
-                sums = self._train(tf.constant(indices, tf.int32), scalars).numpy()
+                parts = [self._train(*self._filled(indices), scalars)]
             else:
                 parts = [
-                    self._train_streamed(tf.constant(part, tf.int32), scalars, tf.constant(images))
+                    self._train_streamed(*self._filled(part), scalars, self._filled(images)[0])
                     for part, images in self.blocks(indices)
                 ]
-                sums = np.concatenate([part.numpy() for part in parts])
+            sums = np.concatenate([part.numpy() for part in parts])[: len(indices)]
         return dict(zip(self._sum_keys, sums.T, strict=True))
 
+    def _filled(self, values: np.ndarray, steps: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """A call's (steps, …) values, and how many steps it is to make.
+
+        A compiled program has one shape: where a call has fewer steps than the first one had, rows are repeated, which
+        nothing is done with.
+        """
+        count = len(values) if steps is None else steps
+        if self.compiles:
+            self._steps = max(self._steps, len(values))
+            values = np.concatenate([values, np.repeat(values[-1:], self._steps - len(values), axis=0)])
+        return tf.constant(values), tf.constant(count, tf.int32)
+
     def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
-        images, labels = self._held_out.get(split) or self.held_out(split)
         with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
             batches = [
-                self._test(tf.convert_to_tensor(images[part]), tf.convert_to_tensor(labels[part]))
-                for part in evaluation_parts(len(labels))
+                self._test(images, labels)
+                for images, labels in self._held_out.get(split) or self._held_out_tensors(split)
             ]
             return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
 
-    def _train_steps(self, indices: tf.Tensor, knobs: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _train_steps(self, indices: tf.Tensor, steps: tf.Tensor, knobs: dict[str, tf.Tensor]) -> tf.Tensor:
         sums = tf.TensorArray(tf.float32, size=_length(indices))
-        for step in tf.range(_length(indices)):
+        for step in tf.range(steps):
             sums = sums.write(step, self._step(indices[step], knobs, tf.gather(self._images, indices[step])))
         return sums.stack()
 
-    def _train_images(self, indices: tf.Tensor, knobs: dict[str, tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    def _train_images(
+        self, indices: tf.Tensor, steps: tf.Tensor, knobs: dict[str, tf.Tensor], images: tf.Tensor
+    ) -> tf.Tensor:
         sums = tf.TensorArray(tf.float32, size=_length(indices))
-        for step in tf.range(_length(indices)):
+        for step in tf.range(steps):
             sums = sums.write(step, self._step(indices[step], knobs, images[step]))
         return sums.stack()
 
@@ -142,16 +187,32 @@ class TensorFlowEngine(EngineParts):
         images = standardise(images)
         labels = tf.gather(self._labels, index)
         clean = None if self._clean_labels is None else tf.gather(self._clean_labels, index)
-        rows = {key: tf.gather(variable, index) for key, variable in self._memory.items()}
+        rows = {
+            key: tf.cast(tf.gather(variable, index), self._memory_dtypes[key]) for key, variable in self._memory.items()
+        }
         with tf.GradientTape(persistent=self.method.num_networks > 1) as tape:
-            logits = tuple(network(images, training=True) for network in self.networks)
-            losses, rows, sums = run_method(self.method, labels, clean, logits, rows, knobs)
+            logits = tuple(self._choosing_pass(network, images) for network in self.networks)
+            step, rows, sums = run_method(self.method, labels, clean, logits, rows, knobs)
+            losses = step.losses
+            if self.method.second_pass:
+                losses = tuple(map(partial(_second_pass, images=images), self.networks, step.updates))
+                sums = with_update_losses(sums, losses)
         for network, optimizer, loss in zip(self.networks, self.optimizers, losses, strict=True):
             self._update(network, optimizer, tape.gradient(loss, _values(network)))
         for key, variable in self._memory.items():
-            variable.scatter_update(tf.IndexedSlices(rows[key], index))
+            variable.scatter_update(tf.IndexedSlices(tf.cast(rows[key], variable.dtype), index))
         self._sum_keys = tuple(sums)
         return tf.stack(list(sums.values()))
+
+    def _choosing_pass(self, network: Any, images: tf.Tensor) -> tf.Tensor:
+        """(B, K) logits of a step's first pass, which changes moving statistics only where it is the only one."""
+        if not self.method.second_pass:
+            return network(images, training=True)
+        before = [(variable, tf.identity(variable.value)) for variable in moving_statistics(network)]
+        logits = tf.stop_gradient(network(images, training=True))
+        for variable, value in before:
+            variable.assign(value)
+        return logits
 
     def _update(self, network: Any, optimizer: Any, gradients: list[tf.Tensor]) -> None:
         """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
@@ -166,6 +227,28 @@ class TensorFlowEngine(EngineParts):
         return [
             evaluation_sums(labels, network(inputs, training=False), self.data.num_classes) for network in self.networks
         ]
+
+
+def _second_pass(network: Any, update: Update, images: tf.Tensor) -> tf.Tensor:
+    """The loss of a step's second pass."""
+    with batch_norm_over(update.samples):
+        return update_loss(update, network(images, training=True))
+
+
+def _scalars(knobs: dict[str, float]) -> dict[str, tf.Tensor]:
+    return {key: tf.constant(value, tf.float32) for key, value in knobs.items()}
+
+
+def _stored(values: np.ndarray) -> np.ndarray:
+    """As a variable keeps it: int32 ones stay on the host in TensorFlow, out of the reach of a program on a GPU."""
+    return values.astype(np.int64) if values.dtype == np.int32 else values
+
+
+def _set_arithmetic(config: RunConfig, on_cpu: bool) -> None:
+    """For the whole process: whether a GPU rounds the factors of float32 products, and takes ops in any order."""
+    tf.config.experimental.enable_tensor_float_32_execution(config.precision == "tf32")
+    if config.deterministic and not on_cpu:
+        tf.config.experimental.enable_op_determinism()
 
 
 def _put(images: Any) -> tf.Tensor:

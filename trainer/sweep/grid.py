@@ -30,8 +30,10 @@ SETTINGS: dict[str, type | tuple[type, ...]] = {
     "engine": str,
     "device": str,
     "precision": str,
+    "deterministic": bool,
     "variant": str,
     "sampling": str,
+    "momentum_form": str,
     "validation_fraction": (int, float),
     "device_memory": int,
     "checkpoint_every": int,
@@ -187,7 +189,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _typed(path: Path, key: str, value: Any, kind: type | tuple[type, ...]) -> Any:
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    if not isinstance(value, kinds) or isinstance(value, bool):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise TrainerError(f"{path}: '{key}' should be {' or '.join(k.__name__ for k in kinds)}, is {value!r:.60}")
     return value
 
