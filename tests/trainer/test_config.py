@@ -35,6 +35,10 @@ def test_the_paper_preset_is_the_paper_s_protocol() -> None:
         "uncertainty_threshold": 0.05,
         "restarts": 2,
         "refurbish": "remembered",
+        "passes": 1,
+        "history_start": "empty",
+        "warm_up_labels": "remembered",
+        "restart_noise_rate": "lowered",
     }
     assert config.make_method() == Selfie(25, 15, 0.05, 2, "remembered")
 

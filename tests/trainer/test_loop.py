@@ -73,7 +73,7 @@ def config_for(method: str, dataset: Dataset, **settings: Any) -> RunConfig:
             "preset": "quick",
             "network": "small-cnn",
             "epochs": EPOCHS,
-            "batch_size": 30,
+            "batch_size": 25,
             "learning_rate": 0.05,
             "method_options": SELFIE if method == "selfie" else {},
             **settings,
@@ -267,9 +267,9 @@ def test_the_clean_set_is_chosen_after_the_warm_up_only(selfie: Run) -> None:
 
 
 def test_precision_and_recall_are_of_clean_sets_of_the_size_the_noise_rate_leaves(selfie: Run) -> None:
-    # 200 samples in 7 mini-batches: 4 of 29 and 3 of 28; ceil(0.6 * 29) = 18, ceil(0.6 * 28) = 17
-    assert selfie.config.noise_rate == pytest.approx(0.4, abs=0.01)
-    chosen, truly_clean = 4 * 18 + 3 * 17, SAMPLES * (1 - selfie.config.noise_rate)
+    # 200 samples in 8 mini-batches of 25; 79 wrong labels, so 0.605 of them: ceil(15.1) = 16
+    assert selfie.config.noise_rate == pytest.approx(0.395)
+    chosen, truly_clean = 8 * 16, SAMPLES * (1 - selfie.config.noise_rate)
     for row in selfie.rows[WARM_UP:EPOCHS]:
         right = float(row["label_precision"]) * chosen
         assert right == pytest.approx(float(row["label_recall"]) * truly_clean)
@@ -279,8 +279,7 @@ def test_precision_and_recall_are_of_clean_sets_of_the_size_the_noise_rate_leave
 def test_a_restart_lowers_the_noise_rate_and_so_enlarges_the_clean_set(selfie: Run) -> None:
     never = 1 - int(selfie.rows[EPOCHS - 1]["refurbished"]) / SAMPLES
     assert never < selfie.config.noise_rate, "otherwise there is nothing to see"
-    sizes = np.array([29] * 4 + [28] * 3)
-    chosen = np.ceil(np.round((1 - never) * sizes, 9)).sum()
+    chosen = 8 * np.ceil(np.round((1 - never) * 25, 9))
     for row in selfie.rows[EPOCHS + WARM_UP :]:
         right = float(row["label_precision"]) * chosen
         assert right == pytest.approx(round(right), abs=1e-6)
@@ -326,15 +325,15 @@ def test_another_seed_gives_other_numbers(run_of: Runs, tmp_path: Path) -> None:
 def test_the_start_tells_what_is_to_be_done(run: Run) -> None:
     (facts,) = run.witness.facts
     runs = RUNS if run.config.method == "selfie" else 1
-    assert (facts["runs"], facts["steps_per_epoch"], facts["steps"]) == (runs, 7, runs * EPOCHS * 7)
+    assert (facts["runs"], facts["steps_per_epoch"], facts["steps"]) == (runs, 8, runs * EPOCHS * 8)
     assert facts["seconds"] > 0
 
 
 def test_progress_reaches_the_number_of_steps_in_every_epoch(run: Run) -> None:
     done = [done for done, _ in run.witness.progress]
-    assert {total for _, total in run.witness.progress} == {7}
-    assert done.count(7) == len(run.rows)
-    assert all(later > before or before == 7 for before, later in pairwise(done))
+    assert {total for _, total in run.witness.progress} == {8}
+    assert done.count(8) == len(run.rows)
+    assert all(later > before or before == 8 for before, later in pairwise(done))
 
 
 def test_every_row_is_reported_as_it_is_written(run: Run) -> None:
@@ -352,6 +351,7 @@ class Recorder:
     """An engine that trains nothing, gives sums that are known, and writes down what it is asked to do."""
 
     device, on_cpu, streams = "CPU, none", True, False
+    reproducible, compiles, notices = True, True, ("runs on nothing",)
 
     def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -374,6 +374,9 @@ class Recorder:
 
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         self.calls.append(("epoch", (run, epoch, learning_rate)))
+
+    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+        self.calls.append(("prepare", indices.shape))
 
     def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
         self.calls.append(("train", (indices, knobs)))
@@ -443,6 +446,14 @@ def test_a_run_starts_with_fresh_weights_and_memory_whatever_was_tried_out_befor
     memory = recorded[0].calls[first + 1][1]
     assert (memory["refurbished_label"] == -1).all()
     assert (memory["last_prediction"] == -1).all()
+
+
+def test_what_an_epoch_needs_is_compiled_once_and_before_anything_is_trained(
+    recorded: tuple[Recorder, list[Row]],
+) -> None:
+    calls = recorded[0].calls
+    assert [value for kind, value in calls if kind == "prepare"] == [(3, 10)]
+    assert calls[0][0] == "prepare"
 
 
 def test_each_run_is_reset_and_each_epoch_begun_trained_and_evaluated_in_order(

@@ -364,3 +364,25 @@ def test_the_command_line_takes_the_settings_of_the_run_and_names_those_that_dif
         trainer.main(["run", "active-bias", *resume], prog_name="trainer")
     assert exit.value.code == 0
     assert_same(directory, whole("active-bias"))
+
+
+@pytest.mark.usefixtures("step_by_step")
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_resume_on_a_gpu_says_where_bits_may_differ(
+    deterministic: bool, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.engine.tensorflow import TensorFlowEngine
+
+    # what a GPU without deterministic operations is, seen from the training loop
+    monkeypatch.setattr(TensorFlowEngine, "reproducible", property(lambda engine: engine.config.deterministic))
+    config = config_for("default", dataset, epochs=2, deterministic=deterministic)
+    stopped(config, dataset, tmp_path / "run", StopAt(0, 1))
+    reporter = Silent()
+    train(config, dataset, tmp_path / "run", reporter, resume=True)
+    said = [note for note in reporter.notes if "resumed without --deterministic" in note]
+    assert len(said) == (not deterministic)
+    fresh = Silent()
+    train(config, dataset, tmp_path / "fresh", fresh)
+    assert not [note for note in fresh.notes if "--deterministic" in note], (
+        "a run that is not resumed has no use for it"
+    )

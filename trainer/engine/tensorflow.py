@@ -15,6 +15,7 @@ import tensorflow as tf
 from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
+from trainer.engine import quiet_stderr
 from trainer.engine.base import (
     EngineParts,
     check_state,
@@ -270,7 +271,8 @@ def _choose_device(device: str) -> Any:
     Raises:
         TrainerError: no such GPU, or this process computes on another device already.
     """
-    gpus = tf.config.list_physical_devices("GPU")
+    with quiet_stderr():  # a driver that is not there is remarked upon, now and then also past the log level
+        gpus = tf.config.list_physical_devices("GPU")
     wanted = gpu_number(device, len(gpus))
     visible = [] if wanted is None else [gpus[wanted]]
     if tf.config.get_visible_devices("GPU") != visible:
