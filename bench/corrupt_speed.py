@@ -27,10 +27,11 @@ import numpy as np
 from machine import real_data, report, seconds
 
 from datatools import convert, corrupt
-from datatools.copying import copy_file
-from datatools.dataset import BatchFile, Dataset, Metadata, open_dataset, write_metadata
+from datatools.files.copying import copy_file
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import BatchFile, Metadata, write_metadata
+from datatools.format.records import ImageShape, RecordWriter, file_sha256
 from datatools.processors import usable_processors
-from datatools.records import ImageShape, RecordWriter, file_sha256
 
 BLOCK_BYTES = 1 << 18
 TINY_IMAGENET = ImageShape(3, 64, 64)

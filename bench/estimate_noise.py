@@ -21,7 +21,7 @@ from typing import Any
 from machine import real_data, report
 
 from datatools import convert, corrupt
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from trainer.noise_estimate import estimate_noise
 
 DIGITS = (("pair", 0.2), ("symmetric", 0.4))

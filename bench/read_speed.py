@@ -27,7 +27,8 @@ import numpy as np
 from machine import real_data, report
 
 from datatools import convert
-from datatools.dataset import SPLITS, Dataset
+from datatools.format.dataset import Dataset
+from datatools.format.metadata import SPLITS
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 PAGE = Path(__file__).parents[1] / "docs" / "reading.md"

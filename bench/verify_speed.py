@@ -17,7 +17,7 @@ from pathlib import Path
 from machine import real_data, report
 
 from datatools import convert, corrupt, open_dataset, verify
-from datatools.records import file_sha256
+from datatools.format.records import file_sha256
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datatools.conversion import convert
     from datatools.corruption import corrupt
-    from datatools.dataset import open_dataset
     from datatools.errors import DataToolsError
-    from datatools.manifest import read_manifest
+    from datatools.format.dataset import open_dataset
+    from datatools.format.manifest import read_manifest
     from datatools.noise import NOISE_TYPES
     from datatools.sources import SOURCES as DATASETS
     from datatools.verification import verify
@@ -36,8 +36,8 @@ _HOMES = {
     "DataToolsError": ("errors", "DataToolsError"),
     "convert": ("conversion", "convert"),
     "corrupt": ("corruption", "corrupt"),
-    "open_dataset": ("dataset", "open_dataset"),
-    "read_manifest": ("manifest", "read_manifest"),
+    "open_dataset": ("format.dataset", "open_dataset"),
+    "read_manifest": ("format.manifest", "read_manifest"),
     "verify": ("verification", "verify"),
 }
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datatools.dataset import SPLITS, Dataset
 from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, read_manifest
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import Manifest, read_manifest
+from datatools.format.metadata import SPLITS
+from datatools.format.records import records_per_chunk
 from datatools.plots import Panel, draw
-from datatools.records import records_per_chunk
+from datatools.progress import Progress, no_progress
 
 MATRIX_UP_TO = 12
 """Up to so many classes the screen shows the whole agreement matrix, beyond that its largest differences."""
 SHOWN_IDS = 10
 SHOWN_PAIRS = 10
 CLASH = "compare datasets of the same images"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Comparison:
         }
 
 
-def compare(a: Dataset, b: Dataset, progress: Progress = lambda done, total: None) -> Comparison:
+def compare(a: Dataset, b: Dataset, progress: Progress = no_progress) -> Comparison:
     """Compare the training labels of two datasets of the same images.
 
     That the images are the same is known from one clean parent of both, or from one being the other's parent; else, and

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datatools.dataset import Dataset
 from datatools.errors import DataToolsError, listed
-from datatools.export.output import check_file, whole_file
-from datatools.manifest import read_manifest
+from datatools.files.output import check_file, new_file
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import read_manifest
 from datatools.seeding import uniforms
 
 SUFFIXES = (".png",)
@@ -80,7 +80,7 @@ def draw_sheet(dataset: Dataset, out: Path, wanted: Wanted, scale: int | None = 
     scale = scale or default_scale(shape.height, shape.width)
     tiles = _tiles(dataset, wanted, scale)
     sheet = _draw(tiles, _title(dataset, wanted, len(tiles)), scale)
-    with whole_file(out, SUFFIXES, overwrite) as partial:
+    with new_file(out, SUFFIXES, overwrite) as partial:
         sheet.save(partial, "PNG")
     return len(tiles)
 

@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from datatools.addresses import is_url
-from datatools.building import check_free, dataset_directory
-from datatools.dataset import FILES_CSV, SPLITS, BatchFile, Dataset, Metadata, open_dataset, write_metadata
+from datatools.decoding.chunks import Chunk, Kept
+from datatools.decoding.workers import Decoders, default_workers, start_server
 from datatools.errors import DataToolsError, listed
+from datatools.files.addresses import is_url
+from datatools.format.building import check_free, dataset_directory
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import FILES_CSV, SPLITS, BatchFile, Metadata, write_metadata
+from datatools.format.records import RecordWriter, file_sha256
 from datatools.processors import usable_processors
-from datatools.records import RecordWriter, file_sha256
+from datatools.progress import Progress, no_progress
 from datatools.sources import open_source, source_spec
-from datatools.sources.base import Chunk, Kept, Request, Source, SourceSplit
-from datatools.sources.base import Progress as Progress
-from datatools.sources.base import no_progress as no_progress
-from datatools.sources.pool import Decoders, default_workers, start_server
+from datatools.sources.base import Request, Source, SourceSplit
 
 MAX_WORKERS = 256
 

@@ -10,24 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from datatools.building import check_free, dataset_directory
-from datatools.conversion import Progress, no_progress
-from datatools.copying import Change, DatasetCopy, images_of
-from datatools.dataset import (
+from datatools.errors import DataToolsError, listed
+from datatools.format.building import check_free, dataset_directory
+from datatools.format.copying import Change, DatasetCopy, images_of
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.manifest import Manifest, realised_matrix, share, write_manifest
+from datatools.format.metadata import (
     DATASET_FILE,
     MANIFEST_FILE,
     BatchFile,
-    Dataset,
     Metadata,
-    open_dataset,
     package_version,
     write_metadata,
 )
-from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, realised_matrix, share, write_manifest
 from datatools.noise import noise_type
-from datatools.noise.contract import Drawn, NoiseRequest, NoiseType, check_options, check_rate
+from datatools.noise.base import Drawn, NoiseRequest, NoiseType, check_options, check_rate
 from datatools.noise.sampling import check_seed
+from datatools.progress import Progress, no_progress
 
 NOTABLE_GAP = 0.005
 """From this difference between realised and requested rate on, `corrupt` says so."""

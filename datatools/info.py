@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import SPLITS, Dataset
 from datatools.errors import DataToolsError
+from datatools.format.dataset import Dataset
+from datatools.format.metadata import SPLITS
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

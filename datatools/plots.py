@@ -17,10 +17,10 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from datatools.dataset import Dataset
 from datatools.errors import DataToolsError
-from datatools.export.output import whole_file
-from datatools.manifest import Manifest, read_manifest
+from datatools.files.output import new_file
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import Manifest, read_manifest
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLORS = "cividis_r"
@@ -154,7 +154,7 @@ def draw(
     Args:
         names: (K,) names of the classes. axes: what the columns are, and what the rows are.
     """
-    with whole_file(out, SUFFIXES, overwrite) as partial, matplotlib.rc_context(STYLE):
+    with new_file(out, SUFFIXES, overwrite) as partial, matplotlib.rc_context(STYLE):
         kind = out.suffix.lower()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

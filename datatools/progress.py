@@ -7,8 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+Progress = Callable[[int, int], None]
+"""Called with (done, in all) as work goes on."""
 QUIET_SECONDS = 2.0
 LINE_EVERY_SECONDS = 5.0
+
+
+def no_progress(done: int, total: int) -> None:
+    """Say nothing."""
 
 
 @contextmanager

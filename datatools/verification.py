@@ -11,12 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
-from datatools.copying import images_of
-from datatools.dataset import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, BatchFile, Dataset, open_dataset
 from datatools.errors import DataToolsError, listed
-from datatools.manifest import Manifest, read_manifest, realised_matrix, share
+from datatools.format.copying import images_of
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.manifest import Manifest, read_manifest, realised_matrix, share
+from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, BatchFile
+from datatools.format.records import file_sha256, records_per_chunk
 from datatools.processors import usable_processors
-from datatools.records import file_sha256, records_per_chunk
 
 TOLERANCE = 1e-12
 HASH_BYTES = 1 << 20

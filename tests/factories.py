@@ -28,10 +28,11 @@ from PIL import Image
 from datatools import conversion
 from datatools.conversion import Converted, convert
 from datatools.corruption import corrupt
-from datatools.dataset import Dataset
-from datatools.records import ImageShape
+from datatools.decoding.chunks import Chunk
+from datatools.format.dataset import Dataset
+from datatools.format.records import ImageShape
 from datatools.sources import SOURCES, SourceSpec
-from datatools.sources.base import Chunk, Source, SourceSplit
+from datatools.sources.base import Source, SourceSplit
 
 CIFAR10_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 

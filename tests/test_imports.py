@@ -17,10 +17,12 @@ HEAVY = sorted(FRAMEWORKS | {"h5py", "PIL", "sklearn", "matplotlib", "rich"})
 # The layers of each package from the door down: a module imports from its own layer or from one below
 DATATOOLS_LAYERS = [
     {"commands"},
-    {"conversion", "corruption", "verification", "info", "progress", "plots", "contact_sheet", "comparison", "export"},
-    {"sources", "noise", "building", "manifest", "download", "copying"},
-    {"dataset", "addresses"},
-    {"records", "seeding", "processors"},
+    {"conversion", "corruption", "verification", "info", "plots", "contact_sheet", "comparison", "export"},
+    {"sources", "noise"},
+    {"decoding"},
+    {"format"},
+    {"files"},
+    {"progress", "seeding", "processors"},
     {"errors"},
 ]
 TRAINER_LAYERS = [
@@ -88,6 +90,12 @@ def test_imports_run_one_way(package: str, layers: list[set[str]]) -> None:
             home = ROOT / Path(*name.split(".")[:2])
             if name.startswith(f"{package}.") and (home.is_dir() or home.with_suffix(".py").exists()):
                 assert layer(layers, own) <= layer(layers, name), f"{own} imports {name}"
+
+
+@pytest.mark.parametrize(("package", "other"), [("sources", "noise"), ("noise", "sources")])
+def test_sources_and_noise_know_nothing_of_each_other(package: str, other: str) -> None:
+    for path in modules(f"datatools/{package}"):
+        assert not [name for name in imports(path) if name.startswith(f"datatools.{other}")], path
 
 
 def test_methods_are_free_of_frameworks() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import VARIANTS, Method

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from datatools.dataset import Dataset
-from datatools.manifest import read_manifest
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import read_manifest
 from datatools.seeding import permutation, stream, uniforms
 from trainer.errors import TrainerError
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from datatools.seeding import stream, uniforms
 from trainer.config import RunConfig, resolve
 from trainer.data import RecordImages, TrainingData, epoch_order, load

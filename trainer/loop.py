@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from trainer import metrics
 from trainer.checkpoint import (
     CHECKPOINT_FILE,

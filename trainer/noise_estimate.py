@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import Dataset, package_version
-from datatools.export.output import whole_file
-from datatools.manifest import read_manifest
+from datatools.files.output import new_file
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import read_manifest
+from datatools.format.metadata import package_version
 from trainer.errors import TrainerError
 
 FORMAT_VERSION = 1
@@ -85,7 +86,7 @@ def estimate_noise(
     from trainer.estimation import Estimate, estimate, estimate_settings, load_cleanlab, predict_out_of_sample
     from trainer.estimation import transition_matrix as matrix_of
 
-    with whole_file(out, (".json",), overwrite) as partial:
+    with new_file(out, (".json",), overwrite) as partial:
         load_cleanlab()
         config = estimate_settings(dataset, **settings)
         found = predict_out_of_sample(dataset, config, folds, training_progress)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from trainer.checkpoint import CHECKPOINT_FILE, cannot_write, new_hdf5, partial_path, replacing
 from trainer.config import RunConfig
 from trainer.data import TrainingData

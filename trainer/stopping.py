@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import DATASET_FILE, Dataset
-from datatools.records import file_sha256
+from datatools.format.dataset import Dataset
+from datatools.format.metadata import DATASET_FILE
+from datatools.format.records import file_sha256
 from trainer.errors import TrainerError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

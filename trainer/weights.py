@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datatools.dataset import Dataset, open_dataset
+from datatools.format.dataset import Dataset, open_dataset
 from trainer.engine import load_backend
 from trainer.errors import TrainerError
 from trainer.networks import build_network

@@ -30,8 +30,8 @@ def compare(a: Path, b: Path, as_json: bool, out: Path | None, overwrite: bool) 
     """
     from datatools.comparison import compare as run
     from datatools.comparison import plot_agreement, summary
-    from datatools.dataset import open_dataset
-    from datatools.export.output import check_file
+    from datatools.files.output import check_file
+    from datatools.format.dataset import open_dataset
     from datatools.plots import SUFFIXES
     from datatools.progress import progress_bar
 

@@ -10,7 +10,7 @@ import click
 from datatools.commands.options import overwrite_option, print_notices, root_option
 from datatools.errors import DataToolsError
 from datatools.noise import ALIASES, NOISE_TYPES, noise_type
-from datatools.noise.contract import check_options
+from datatools.noise.base import check_options
 from datatools.noise.sampling import SAMPLINGS
 
 
@@ -99,7 +99,7 @@ def corrupt(noise: str, data: Path | None, out: Path | None, root: Path, overwri
         raise click.UsageError(str(error)) from None
     from datatools.corruption import NOTABLE_GAP
     from datatools.corruption import corrupt as run
-    from datatools.dataset import find_dataset, open_dataset
+    from datatools.format.dataset import find_dataset, open_dataset
     from datatools.progress import progress_bar
 
     parent = (

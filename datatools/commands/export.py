@@ -30,8 +30,8 @@ def export(directory: Path, to: str, out: Path, overwrite: bool) -> None:
     Images keep every pixel. Labels are those of the records; the clean ones stand beside them where they are known.
     The same dataset gives the same bytes.
     """
-    from datatools.dataset import open_dataset
     from datatools.export import export_dataset
+    from datatools.format.dataset import open_dataset
     from datatools.progress import progress_bar
 
     dataset = open_dataset(directory)

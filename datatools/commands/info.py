@@ -15,7 +15,7 @@ from datatools.commands.options import directory_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
 def info(directory: Path, as_json: bool) -> None:
     """Say what a dataset directory holds."""
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
     from datatools.info import describe, summary
 
     facts = describe(open_dataset(directory))

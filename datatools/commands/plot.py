@@ -24,7 +24,7 @@ def plot(directory: Path, out: Path, overwrite: bool) -> None:
     Requested beside realised: rows are clean labels, columns the labels that the dataset has. Numbers are written into
     the cells where they fit. Human labels have no requested matrix.
     """
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
     from datatools.plots import plot_transition
 
     print_notices(plot_transition(open_dataset(directory), out, overwrite))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from datatools.commands.options import directory_argument
-from datatools.dataset import SPLITS
+from datatools.format.metadata import SPLITS
 
 
 @click.command(
@@ -68,7 +68,7 @@ def show(
     one, with a frame and a cross around the image.
     """
     from datatools.contact_sheet import Wanted, draw_sheet
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
 
     wanted = Wanted(split, only, class_name, count, seed)
     shown = draw_sheet(open_dataset(directory), out, wanted, scale, overwrite)

@@ -18,7 +18,7 @@ def verify(directory: Path) -> None:
     A line a check: checksums, record sizes, ids, labels, the manifest against the batches, the realised rate
     and matrix, and, where the clean parent lies beside it, its labels and its test split. Exit code 1 if a check fails.
     """
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
     from datatools.progress import progress_bar
     from datatools.verification import verify as run
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, cast
 from datatools.errors import DataToolsError
 
 if TYPE_CHECKING:
-    from datatools.dataset import Dataset
-    from datatools.export.rows import Progress, Reader
+    from datatools.export.rows import Reader
+    from datatools.format.dataset import Dataset
+    from datatools.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ def export_dataset(
         DataToolsError: the format is not known, `out` is taken or badly named, or the dataset is broken or not of a
             kind that the format can hold.
     """
-    from datatools.export.output import check_apart, check_file, check_folder, whole_file, whole_folder
+    from datatools.export.output import EXPORT_FOLDER
     from datatools.export.rows import Reader
+    from datatools.files.output import check_file, check_folder, new_file, new_folder
+    from datatools.format.building import check_apart
 
     if to not in EXPORTS:
         raise DataToolsError(f"export format '{to}': not known; known are {', '.join(EXPORTS)}")
@@ -92,10 +95,10 @@ def export_dataset(
     if spec.suffixes:
         check_file(out, spec.suffixes, overwrite)
     else:
-        check_folder(out, overwrite)
+        check_folder(out, overwrite, EXPORT_FOLDER)
     reader = Reader(dataset, progress)
     module, function = spec.writer.split(":")
     write = cast("Callable[[Reader, Path], tuple[str, ...]]", getattr(import_module(module), function))
-    place = whole_file(out, spec.suffixes, overwrite) if spec.suffixes else whole_folder(out, overwrite)
+    place = new_file(out, spec.suffixes, overwrite) if spec.suffixes else new_folder(out, overwrite, EXPORT_FOLDER)
     with place as partial:
         return write(reader, partial)

@@ -15,12 +15,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from datatools.dataset import DATASET_FILE, MANIFEST_FILE, SPLITS
 from datatools.errors import DataToolsError
 from datatools.export.output import describe_export
 from datatools.export.rows import Reader
 from datatools.export.table import columns, lines
-from datatools.records import ID_BYTES, LABEL_BYTES, file_sha256, record_dtype
+from datatools.format.metadata import DATASET_FILE, MANIFEST_FILE, SPLITS
+from datatools.format.records import ID_BYTES, LABEL_BYTES, file_sha256, record_dtype
 
 CROISSANT_FILE = "croissant.json"
 LABELS_FILE = "labels.csv"

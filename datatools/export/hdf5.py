@@ -17,8 +17,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from datatools.dataset import SPLITS, package_version
 from datatools.export.rows import Reader
+from datatools.format.metadata import SPLITS, package_version
 
 FORMAT_VERSION = 1
 CHUNK_BYTES = 256 << 10

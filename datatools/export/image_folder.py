@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datatools.dataset import SPLITS
 from datatools.errors import DataToolsError
 from datatools.export.output import describe_export
 from datatools.export.rows import Reader
 from datatools.export.table import columns, lines
+from datatools.format.metadata import SPLITS
 
 LABELS_FILE = "labels.csv"
 MAX_NAME_BYTES = 100

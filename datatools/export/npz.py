@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datatools.dataset import SPLITS
 from datatools.errors import DataToolsError
 from datatools.export.rows import Reader
+from datatools.format.metadata import SPLITS
 
 LEVEL = 6
 MAX_TEXT_BYTES = 64 << 20

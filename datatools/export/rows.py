@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from datatools.dataset import SPLITS, Dataset
 from datatools.errors import DataToolsError
-from datatools.manifest import Manifest, read_manifest
-from datatools.records import record_dtype, records_per_chunk
-
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all) as work goes on."""
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import Manifest, read_manifest
+from datatools.format.metadata import SPLITS
+from datatools.format.records import record_dtype, records_per_chunk
+from datatools.progress import Progress
 
 
 class Rows(NamedTuple):

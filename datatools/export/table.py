@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datatools.dataset import SPLITS
 from datatools.export.rows import Reader, Rows
+from datatools.format.metadata import SPLITS
 
 COLUMNS = ("id", "split", "label", "class_name")
 CLEAN_COLUMNS = ("clean_label", "clean_class_name")

@@ -11,7 +11,7 @@ import numpy as np
 
 from datatools.errors import DataToolsError
 from datatools.noise import asymmetric, human, instance, matrix_file, open_set, transition
-from datatools.noise.contract import GIVEN, NoiseType, check_classes, check_rate, class_dependent
+from datatools.noise.base import GIVEN, NoiseType, check_classes, check_rate, class_dependent
 
 NOISE_TYPES: dict[str, NoiseType] = {
     "pair": class_dependent(

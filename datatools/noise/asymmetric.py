@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from datatools.errors import DataToolsError, listed
-from datatools.noise.contract import Drawn, NoiseRequest, check_classes, draw_from_matrix
+from datatools.noise.base import Drawn, NoiseRequest, check_classes, draw_from_matrix
 
 CONVENTION = (
     "rate per mapped class: the share of the labels of each class that the map moves; classes that it does not move "

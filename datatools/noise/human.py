@@ -13,7 +13,7 @@ import numpy as np
 
 from datatools.errors import DataToolsError, listed
 from datatools.noise import label_files
-from datatools.noise.contract import Drawn, NoiseRequest
+from datatools.noise.base import Drawn, NoiseRequest
 
 CONVENTION = "labels that people gave, from a file: no rate was asked for, the realised one is over all labels"
 CLEAN = "clean"

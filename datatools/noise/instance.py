@@ -20,10 +20,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from datatools.dataset import Dataset
-from datatools.noise.contract import Drawn, NoiseRequest, check_classes
+from datatools.format.dataset import Dataset
+from datatools.format.records import ImageShape
+from datatools.noise.base import Drawn, NoiseRequest, check_classes
 from datatools.noise.sampling import check_seed
-from datatools.records import ImageShape
 from datatools.seeding import stream, uniforms
 
 CONVENTION = (

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from datatools.errors import DataToolsError
-from datatools.noise.bounded import MAX_FILE_BYTES, read_file
-from datatools.noise.npy import MAGIC, read_header
-from datatools.sources.pickles import load_pickle
+from datatools.files.bounded import MAX_FILE_BYTES, read_file
+from datatools.files.npy import MAGIC, read_header
+from datatools.files.pickles import load_pickle
 
 EXPECTED = "a label file of CIFAR-10N or CIFAR-100N, .pt or .npy"
 ZIP_MAGIC = b"PK\x03\x04"

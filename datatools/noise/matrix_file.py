@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from datatools.errors import DataToolsError
-from datatools.noise.bounded import read_file
-from datatools.noise.contract import Drawn, NoiseRequest, draw_from_matrix
-from datatools.noise.npy import MAGIC, number_array
+from datatools.files.bounded import read_file
+from datatools.files.npy import MAGIC, number_array
+from datatools.noise.base import Drawn, NoiseRequest, draw_from_matrix
 
 CONVENTION = (
     "row i of a matrix from a file is P(given label | clean label i); no rate was asked for, the realised one is over "

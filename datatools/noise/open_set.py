@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError, listed
-from datatools.noise.contract import Drawn, NoiseRequest
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.noise.base import Drawn, NoiseRequest
 from datatools.noise.sampling import check_seed, largest_remainder
 from datatools.seeding import permutation, uniforms
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from datatools.decoding.chunks import Chunk
+from datatools.decoding.images import Decoding, image_chunks
 from datatools.errors import DataToolsError, listed
-from datatools.records import ImageShape, read_records, records_per_chunk
-from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import Located, locate
-from datatools.sources.images import Decoding, image_chunks
-from datatools.sources.trees import Tree, open_tree
+from datatools.files.trees import Tree, open_tree
+from datatools.format.records import ImageShape, read_records, records_per_chunk
+from datatools.sources.base import Request, Source, SourceSplit
+from datatools.sources.locate import Located, locate
 
 CLASS_NAMES = (
     "cat",

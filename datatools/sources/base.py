@@ -5,47 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from datatools.records import ImageShape
-
-Progress = Callable[[int, int], None]
-"""Called with (done, in all) as work goes on."""
-
-
-def no_progress(done: int, total: int) -> None:
-    """Say nothing."""
-
-
-class Kept(NamedTuple):
-    """What decoding gave where unreadable images are left out.
-
-    Attributes:
-        pixels: (kept, depth, height, width) uint8.
-        mask: (B,) bool, which examples of the chunk they are.
-        problems: a line for each of the others.
-    """
-
-    pixels: np.ndarray
-    mask: np.ndarray
-    problems: tuple[str, ...]
-
-
-class Chunk(NamedTuple):
-    """A run of consecutive examples.
-
-    Attributes:
-        labels: (B,) integers.
-        decode: gives their pixels, (B, depth, height, width) uint8, or `Kept`. It is a call and not an array so that
-            `convert` may run it in another process; where the source `decodes`, it must pickle.
-        names: the file of each example, or nothing where the source does not keep them.
-    """
-
-    labels: np.ndarray
-    decode: Callable[[], np.ndarray | Kept]
-    names: tuple[str, ...] = ()
+from datatools.decoding.chunks import Chunk
+from datatools.format.records import ImageShape
+from datatools.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from datatools.addresses import Archive
+from datatools.decoding.chunks import Chunk
 from datatools.errors import DataToolsError, listed
-from datatools.records import ImageShape, records_per_piece
-from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import SourceFiles, archive_errors, locate, open_files, read_whole
-from datatools.sources.pickles import load_pickle
+from datatools.files.addresses import Archive
+from datatools.files.archives import SourceFiles, archive_errors, open_files, read_whole
+from datatools.files.pickles import load_pickle
+from datatools.format.records import ImageShape, records_per_piece
+from datatools.sources.base import Request, Source, SourceSplit
+from datatools.sources.locate import locate
 
 ADDRESS = "https://www.cs.toronto.edu/~kriz/"
 IMAGE_SHAPE = ImageShape(3, 32, 32)

@@ -12,9 +12,10 @@ from functools import partial
 
 import numpy as np
 
+from datatools.decoding.chunks import Chunk
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape
-from datatools.sources.base import Chunk, Request, Source, SourceSplit
+from datatools.format.records import ImageShape
+from datatools.sources.base import Request, Source, SourceSplit
 
 TEST_EVERY = 5
 GREY_LEVELS = 16

@@ -19,12 +19,13 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from datatools.decoding.chunks import Chunk
+from datatools.decoding.images import MAX_SIDE, READ_ERRORS, Decoding, image_chunks, rgb, too_large, unreadable
 from datatools.errors import DataToolsError, listed
-from datatools.records import ImageShape
+from datatools.files.trees import read_file
+from datatools.format.records import ImageShape
 from datatools.seeding import stream
-from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.images import MAX_SIDE, READ_ERRORS, Decoding, image_chunks, rgb, too_large, unreadable
-from datatools.sources.trees import read_file
+from datatools.sources.base import Request, Source, SourceSplit
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")

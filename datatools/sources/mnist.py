@@ -15,11 +15,13 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from datatools.addresses import Archive, is_url
+from datatools.decoding.chunks import Chunk
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape, records_per_chunk
-from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import Located, archive_errors, fetch
+from datatools.files.addresses import Archive, is_url
+from datatools.files.archives import archive_errors
+from datatools.format.records import ImageShape, records_per_chunk
+from datatools.sources.base import Request, Source, SourceSplit
+from datatools.sources.locate import Located, fetch
 
 ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 ARCHIVES = tuple(

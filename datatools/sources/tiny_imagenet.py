@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from datatools.addresses import Archive
+from datatools.decoding.chunks import Chunk
+from datatools.decoding.images import Decoding, image_chunks
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape
-from datatools.sources.base import Chunk, Request, Source, SourceSplit
-from datatools.sources.files import locate
-from datatools.sources.images import Decoding, image_chunks
-from datatools.sources.trees import Tree, ZipTree, open_tree
+from datatools.files.addresses import Archive
+from datatools.files.trees import Tree, ZipTree, open_tree
+from datatools.format.records import ImageShape
+from datatools.sources.base import Request, Source, SourceSplit
+from datatools.sources.locate import locate
 
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = Archive(

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import cli
-from datatools.dataset import Dataset, open_dataset
+from datatools.format.dataset import Dataset, open_dataset
 from datatools.sources import SOURCES
 from tests.datatools.children import environment, run_python
-from tests.datatools.test_human import write_pt
+from tests.datatools.noise.test_human import write_pt
 from tests.factories import (
     SOURCE_FACTORIES,
     cifar10_set,

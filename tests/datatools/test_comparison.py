@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from datatools.comparison import Comparison, compare, plot_agreement, summary
-from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
+from datatools.format.dataset import Dataset, open_dataset
 from tests.datatools.reader import read_split
 from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
 
@@ -154,7 +154,7 @@ def test_manifests_that_disagree_are_refused(clean: Dataset) -> None:
 def test_replaced_images_are_other_images(clean: Dataset) -> None:
     from dataclasses import replace
 
-    from datatools.manifest import read_manifest, write_manifest
+    from datatools.format.manifest import read_manifest, write_manifest
 
     a, b = noisy_dataset(clean), noisy_dataset(clean, seed=1)
     manifest = replace(read_manifest(b.manifest_path, 200, 4), replaced_by=np.full(200, -1))

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageFont
 
 from datatools.contact_sheet import MARK, Wanted, _fitting, _tiles, class_number, draw_sheet
-from datatools.dataset import Dataset
 from datatools.errors import DataToolsError
-from datatools.manifest import Manifest, read_manifest, write_manifest
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import Manifest, read_manifest, write_manifest
 from tests.datatools.reader import read_split
 from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from datatools.conversion import convert
+from datatools.decoding.chunks import Chunk
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape
-from datatools.sources.base import Chunk, Source, SourceSplit
+from datatools.format.records import ImageShape
+from datatools.sources.base import Source, SourceSplit
 from tests.datatools.reader import read_split
 from tests.factories import (
     cifar10_set,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from datatools.corruption import corrupt, default_name, rate_text
-from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
-from datatools.manifest import read_manifest
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.manifest import read_manifest
 from datatools.noise import NOISE_TYPES
 from datatools.noise.sampling import SAMPLINGS
 from tests.datatools.reader import read_split

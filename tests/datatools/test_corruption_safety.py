@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datatools import copying
-from datatools import records as records_module
-from datatools.copying import READ_AND_WRITE, WAYS, Change, copy_changed, copy_file, overwrite_records
 from datatools.corruption import corrupt
-from datatools.dataset import Dataset, open_dataset
-from datatools.records import ImageShape
+from datatools.files.copying import READ_AND_WRITE, UNSUPPORTED, WAYS, copy_file
+from datatools.format import copying
+from datatools.format import records as records_module
+from datatools.format.copying import Change, copy_changed, overwrite_records
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.records import ImageShape
 from datatools.verification import verify
 from tests.datatools.children import environment
 from tests.factories import clean_dataset, convert_source, made_up_source, tree
@@ -69,7 +70,7 @@ def test_this_system_copies_inside_the_kernel(tmp_path: Path, source: Path) -> N
     assert copy_file(source, tmp_path / "target") in WAYS
 
 
-@pytest.mark.parametrize("code", sorted(copying.UNSUPPORTED))
+@pytest.mark.parametrize("code", sorted(UNSUPPORTED))
 def test_a_call_that_is_not_there_is_passed_over(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -252,7 +253,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from datatools.corruption import corrupt
-from datatools.dataset import open_dataset
+from datatools.format.dataset import open_dataset
 parent = open_dataset(sys.argv[1])
 options = {"donor": Path(sys.argv[3])} if len(sys.argv) > 3 else {}
 print("ready", flush=True)
@@ -358,7 +359,13 @@ def failing(path: Path, *more: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "step", ["copying.copy_file", "copying.copy_changed", "corruption.write_manifest", "corruption.write_metadata"]
+    "step",
+    [
+        "format.copying.copy_file",
+        "format.copying.copy_changed",
+        "corruption.write_manifest",
+        "corruption.write_metadata",
+    ],
 )
 def test_a_step_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     parent: Dataset = clean_dataset(tmp_path / "clean")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datatools.dataset import open_dataset
 from datatools.errors import DataToolsError
-from datatools.manifest import Manifest, read_manifest, write_manifest
+from datatools.format.dataset import open_dataset
+from datatools.format.manifest import Manifest, read_manifest, write_manifest
 from datatools.noise.transition import pair
 from datatools.plots import Layout, Panel, _share_texts, draw, plot_transition, transition_panels
 from tests.factories import clean_dataset, noisy_dataset

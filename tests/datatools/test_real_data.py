@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from datatools.conversion import convert
-from datatools.dataset import open_dataset
 from datatools.errors import DataToolsError
-from datatools.sources.pickles import load_pickle
+from datatools.files.pickles import load_pickle
+from datatools.format.dataset import open_dataset
 from datatools.verification import verify
 from tests.datatools.reader import read_split
 from tests.factories import noisy_dataset, real, tree

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from datatools.dataset import open_dataset
+from datatools.format.dataset import open_dataset
 from datatools.verification import Check, pixels_differ, verify
 from tests.factories import clean_dataset, noisy_dataset
 

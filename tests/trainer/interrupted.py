@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from trainer.config import RunConfig, resolve
 from trainer.loop import train
 from trainer.reporting import Quiet

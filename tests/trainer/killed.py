@@ -18,7 +18,7 @@ from typing import Any
 
 import h5py
 
-from datatools.dataset import Dataset, open_dataset
+from datatools.format.dataset import Dataset, open_dataset
 from tests.trainer.interrupted import Silent, config_for
 from trainer import loop, metrics, run_log
 from trainer.checkpoint import code_sha256, read_checkpoint

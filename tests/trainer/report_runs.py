@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datatools.dataset import Dataset
-from datatools.manifest import read_manifest
+from datatools.format.dataset import Dataset
+from datatools.format.manifest import read_manifest
 
 REFURBISHES = ("selfie",)
 CHOOSES = ("selfie", "co-teaching")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from cli import trainer
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.tiny import examples, write_dataset
 from trainer.methods import METHODS
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.tiny import examples, metadata, run_config, write_dataset
 from trainer.config import PRESETS, RunConfig, resolve
 from trainer.errors import TrainerError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.tiny import metadata, run_config, training_data
 from trainer.config import RunConfig
 from trainer.console import HINT_SECONDS, Console, duration, plan

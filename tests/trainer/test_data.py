@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datatools.dataset import Dataset
 from datatools.errors import DataToolsError
-from datatools.records import ImageShape
+from datatools.format.dataset import Dataset
+from datatools.format.records import ImageShape
 from tests.trainer.tiny import Examples, examples, write_dataset
 from trainer.data import EpochOrders, epoch_order, load
 

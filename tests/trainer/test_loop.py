@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from datatools import convert, corrupt, read_manifest
-from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
+from datatools.format.dataset import Dataset, open_dataset
 from tests.trainer.tiny import examples, run_config, write_dataset
 from trainer.config import RunConfig, resolve
 from trainer.data import TrainingData, epoch_order

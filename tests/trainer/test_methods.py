@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.tiny import metadata
 from trainer.config import resolve
 from trainer.errors import TrainerError

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.interrupted import Silent, config_for
 from tests.trainer.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
 from trainer.data import held_out_rows, load

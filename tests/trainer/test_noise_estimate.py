@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import trainer.estimation as estimation
 from cli import trainer
 from datatools import convert, corrupt
-from datatools.dataset import Dataset
 from datatools.errors import DataToolsError
+from datatools.format.dataset import Dataset
 from tests.factories import tree
 from tests.trainer.tiny import examples, write_dataset
 from trainer.errors import TrainerError

@@ -16,7 +16,7 @@ import h5py
 import pytest
 
 from datatools import convert, corrupt
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.interrupted import (
     Crasher,
     CrashError,
@@ -163,14 +163,14 @@ def test_another_manifest_is_refused(dataset: Dataset, config: RunConfig, run: P
     copy = Path(shutil.copytree(dataset.path, tmp_path / "copy"))
     with h5py.File(copy / "manifest.h5", "r+") as file:
         file["clean_label"][0] = (int(file["clean_label"][0]) + 5) % 10
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
 
     message = refusal(config, open_dataset(copy), run, resume=True, force=True)
     assert "manifest" in message
 
 
 def test_a_dataset_may_move(dataset: Dataset, config: RunConfig, run: Path, whole: Path, tmp_path: Path) -> None:
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
 
     copy = open_dataset(shutil.copytree(dataset.path, tmp_path / "elsewhere"))
     train(config, copy, run, Silent(), resume=True)

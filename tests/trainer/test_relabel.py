@@ -20,8 +20,9 @@ from PIL import Image
 import trainer.relabel.output as output
 from cli import datatools, trainer
 from datatools import convert, corrupt
-from datatools.dataset import DATASET_FILE, Dataset, open_dataset
 from datatools.errors import DataToolsError
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import DATASET_FILE
 from datatools.verification import verify
 from tests.factories import tree
 from tests.trainer.tiny import examples, run_config, write_dataset

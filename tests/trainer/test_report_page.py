@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from cli import trainer
-from datatools.dataset import DATASET_FILE, Dataset, open_dataset
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import DATASET_FILE
 from tests.factories import tree
 from tests.trainer import tiny
 from tests.trainer.report_runs import made_run

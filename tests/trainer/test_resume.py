@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from datatools import convert, corrupt
-from datatools.dataset import Dataset
+from datatools.format.dataset import Dataset
 from tests.trainer.interrupted import (
     Crasher,
     CrashError,

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from datatools import records
-from datatools.dataset import Dataset, open_dataset
+from datatools.format import records
+from datatools.format.dataset import Dataset, open_dataset
 from tests.trainer.interrupted import (
     Crasher,
     CrashError,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datatools.dataset import Dataset
-from datatools.records import ImageShape
+from datatools.format.dataset import Dataset
+from datatools.format.records import ImageShape
 from tests.trainer.interrupted import Silent, StopAt, assert_same, config_for, stopped
 from tests.trainer.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
 from trainer import checkpoint
@@ -217,7 +217,7 @@ def test_held_out_and_training_images_are_those_of_their_ids(
     if not directory.exists():
         ids, labels, pixels = examples(31, shape=ImageShape(3, 4, 5), seed=1)
         write_dataset(directory, (ids[::-1], labels[::-1], pixels[::-1]), examples(6, shape=ImageShape(3, 4, 5)))
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
 
     data = load(open_dataset(directory), fraction, seed)
     assert data.validation_images is not None

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from datatools.dataset import Dataset, open_dataset
+from datatools.format.dataset import Dataset, open_dataset
 from tests.trainer.tiny import examples, write_dataset
 from trainer.config import resolve
 from trainer.errors import TrainerError

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from datatools.dataset import DATASET_FILE, BatchFile, Dataset, Metadata, open_dataset
-from datatools.manifest import Manifest, realised_matrix, realised_rate, write_manifest
-from datatools.records import ImageShape, RecordWriter
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.manifest import Manifest, realised_matrix, realised_rate, write_manifest
+from datatools.format.metadata import DATASET_FILE, BatchFile, Metadata
+from datatools.format.records import ImageShape, RecordWriter
 from trainer.config import RunConfig
 from trainer.data import TrainingData
 from trainer.methods.base import Method

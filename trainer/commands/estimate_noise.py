@@ -84,7 +84,7 @@ def estimate_noise(data: Path | None, root: Path, out: Path | None, **given: Any
     confidently contradict the labels. Prints two estimates with their 95% intervals, and beside them the truth where a
     manifest tells it. `trainer run selfie --noise-rate estimated` reads the file it writes.
     """
-    from datatools.dataset import find_dataset, open_dataset
+    from datatools.format.dataset import find_dataset, open_dataset
     from datatools.progress import progress_bar
     from trainer.noise_estimate import default_path, summary
     from trainer.noise_estimate import estimate_noise as run_estimate

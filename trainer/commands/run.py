@@ -269,7 +269,7 @@ SETTINGS = (
 
 
 def _run(method: type[Method], context: click.Context, given: dict[str, Any]) -> None:
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
     from trainer.loop import train
     from trainer.run_log import CONFIG_FILE, read_config
 
@@ -304,7 +304,7 @@ def _run(method: type[Method], context: click.Context, given: dict[str, Any]) ->
 
 
 def _dataset(given: dict[str, Any]) -> Any:
-    from datatools.dataset import find_dataset, open_dataset
+    from datatools.format.dataset import find_dataset, open_dataset
 
     if given["data"] is not None:
         return open_dataset(given["data"])

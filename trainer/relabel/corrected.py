@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from datatools.copying import Change, DatasetCopy
-from datatools.dataset import FILES_CSV, BatchFile, package_version, write_metadata
-from datatools.records import file_sha256
+from datatools.format.copying import Change, DatasetCopy
+from datatools.format.metadata import FILES_CSV, BatchFile, package_version, write_metadata
+from datatools.format.records import file_sha256
 from trainer.errors import TrainerError
 from trainer.relabel.evidence import Evidence
 from trainer.relabel.scoring import Verdict

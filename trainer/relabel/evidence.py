@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
-from datatools.manifest import read_manifest
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.manifest import read_manifest
 from trainer.data import TrainingData, load
 from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
 from trainer.errors import TrainerError

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from datatools.building import appearing, new_folder
 from datatools.contact_sheet import MODES, Tile, draw_tiles
-from datatools.dataset import Dataset, open_dataset, package_version
-from datatools.export.output import check_apart
+from datatools.files.output import atomic_folder
+from datatools.format.building import check_apart
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import package_version
 from trainer.errors import TrainerError
 from trainer.relabel.against_truth import compare
 from trainer.relabel.corrected import file_paths, write_corrected
@@ -105,7 +106,7 @@ def relabel(
         raise TrainerError(f"{out}: is or holds the run directory, never overwritten; choose another --out")
     verdict = judge(evidence, noise_rate)
     paths = file_paths(evidence)
-    with appearing(out, new_folder) as folder:
+    with atomic_folder(out) as folder:
         write_suspects(evidence, verdict, paths, folder / SUSPECTS_FILE, every_sample)
         (folder / DATASET_FOLDER).mkdir()
         changed = write_corrected(evidence, verdict, folder / DATASET_FOLDER, progress)

@@ -14,9 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datatools.dataset import Dataset, open_dataset
 from datatools.errors import DataToolsError
-from datatools.manifest import read_manifest
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.manifest import read_manifest
 from trainer.report.collect import FinishedRun, printable
 from trainer.run_log import SAMPLES_FILE
 

@@ -99,7 +99,7 @@ class CellProcess:
 
 def run_cell(cell: Cell, dataset: Path, directory: Path, force: bool = False) -> dict[str, Any]:
     """Train a cell in this process; what became of it, as `CellProcess.run` tells."""
-    from datatools.dataset import open_dataset
+    from datatools.format.dataset import open_dataset
     from trainer.config import resolve
     from trainer.loop import train
     from trainer.stopping import RunStoppedError

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from datatools.conversion import convert
 from datatools.corruption import corrupt, default_name
-from datatools.dataset import DATASET_FILE, Dataset, open_dataset
 from datatools.errors import DataToolsError
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import DATASET_FILE
 from datatools.sources import SOURCES
 from trainer.errors import TrainerError
 from trainer.sweep.grid import Cell, Grid

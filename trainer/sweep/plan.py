@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datatools.dataset import DATASET_FILE, Dataset, open_dataset
+from datatools.format.dataset import Dataset, open_dataset
+from datatools.format.metadata import DATASET_FILE
 from trainer.config import PRESETS
 from trainer.methods import METHODS
 from trainer.run_log import RESULT_FILE

@@ -1,0 +1,155 @@
+"""Where a source's files lie: a folder or a tar archive, read the same way.
+
+Archives are untrusted. Members are read by name, in place, and never extracted; only plain files are seen; a
+member or an archive that unpacks to more than any image set of this kind is refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, cast
+
+from datatools.errors import DataToolsError
+
+MAX_UNPACKED_BYTES = 1 << 30
+MAX_HEADER_BYTES = 1 << 20
+BROKEN_ARCHIVE = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    NotImplementedError,  # zipfile, for a compression or a version it does not know
+    RuntimeError,  # zipfile, for an encrypted member
+)
+"""What the standard library raises on an archive that is damaged, cut short or forged."""
+
+
+class SourceFiles(Protocol):
+    """The files of a source by their base names.
+
+    Attributes:
+        many_readers: whether several files can be read at the same time.
+    """
+
+    location: Path
+    many_readers: bool
+
+    def size(self, name: str) -> int | None:
+        """Size in bytes, or None where there is no such file."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file that `size` knows, for reading from its start."""
+
+
+class FolderFiles:
+    """The plain files directly inside a folder."""
+
+    many_readers = True
+
+    def __init__(self, location: Path) -> None:
+        self.location = location
+
+    def size(self, name: str) -> int | None:
+        path = self.location / name
+        return path.stat().st_size if path.is_file() else None
+
+    def open(self, name: str) -> BinaryIO:
+        return (self.location / name).open("rb")
+
+
+class _CheckedMember(tarfile.TarInfo):
+    """A header that is looked at before tarfile believes it.
+
+    tarfile reads extended headers (long names, pax) whole, however large they say they are, and goes back and
+    forth without end where a size is negative.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _CheckedMember:
+        member = super().frombuf(buf, encoding, errors)
+        extended = member.type in (*tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if member.size < 0 or (extended and member.size > MAX_HEADER_BYTES):
+            raise ValueError(f"a header of {member.size} bytes")
+        return member
+
+
+class TarFiles:
+    """The plain files of a tar archive, whatever its compression, whatever folder they are in."""
+
+    many_readers = False
+
+    def __init__(self, location: Path) -> None:
+        self.location = location
+        with archive_errors(location):
+            self._archive = tarfile.open(location, "r:*", tarinfo=_CheckedMember)  # noqa: SIM115 - lives as long as the source
+            self._members = {PurePosixPath(member.name).name: member for member in self._plain_members()}
+
+    def _plain_members(self) -> Iterator[tarfile.TarInfo]:
+        for member in self._archive:
+            # checked member by member: the archive is unpacked only as far as it was found harmless
+            if member.size < 0 or member.offset_data + member.size > MAX_UNPACKED_BYTES:
+                raise DataToolsError(
+                    f"{self.location}: unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB, so not the archive meant; "
+                    "fetch the official one"
+                )
+            if member.isreg():
+                yield member
+
+    def size(self, name: str) -> int | None:
+        member = self._members.get(name)
+        return None if member is None else member.size
+
+    def open(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self._archive.extractfile(self._members[name]))
+
+
+@contextmanager
+def archive_errors(location: Path, member: str = "") -> Iterator[None]:
+    """Turn what a broken archive, or a broken member of it, raises into one line."""
+    try:
+        yield
+    except BROKEN_ARCHIVE as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise DataToolsError(f"{location / member}: damaged or cut short ({reason}); fetch it again") from None
+
+
+def open_files(location: Path, folders: Sequence[str]) -> SourceFiles:
+    """The files of an archive or a folder.
+
+    Args:
+        folders: names of the folder the official archive unpacks to; looked into where `location` has one.
+    """
+    if location.is_dir():
+        inner = [location / folder for folder in folders if (location / folder).is_dir()]
+        return FolderFiles(inner[0] if inner else location)
+    if location.is_file():
+        return TarFiles(location)
+    raise DataToolsError(f"{location}: no such file or folder; give --source an archive or an unpacked folder")
+
+
+def read_whole(files: SourceFiles, name: str, limit: int) -> bytes:
+    """The content of a small file.
+
+    Raises:
+        DataToolsError: it is missing, or larger than `limit` bytes.
+    """
+    size = files.size(name)
+    if size is None:
+        raise DataToolsError(f"{files.location}: no file {name}; the set is incomplete: fetch it again")
+    if size > limit:
+        raise DataToolsError(f"{files.location}: {name} has {size:,} bytes, at most {limit:,} are expected")
+    with archive_errors(files.location), files.open(name) as file:
+        data = file.read(limit + 1)
+    if len(data) != size:
+        raise DataToolsError(f"{files.location}: {name} ends after {len(data):,} of {size:,} bytes; fetch it again")
+    return data

@@ -1,0 +1,48 @@
+"""A new dataset directory: where it may be made, and that it appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datatools.errors import DataToolsError
+from datatools.files.output import FolderKind, check_folder, new_folder
+from datatools.format.dataset import Dataset
+from datatools.format.metadata import DATASET_FILE
+
+
+def _is_dataset(folder: Path) -> bool:
+    return (folder / DATASET_FILE).is_file()
+
+
+DATASET_FOLDER = FolderKind(_is_dataset, "a directory that is not a dataset")
+
+
+@contextmanager
+def dataset_directory(out: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield an empty directory that becomes `out` when the block ends without an error.
+
+    Args:
+        overwrite: replace a dataset that stands at `out`. It is replaced only once the new one is complete.
+
+    Raises:
+        DataToolsError: `out` exists and `overwrite` is not given, or `out` is something else than a dataset.
+    """
+    with new_folder(out, overwrite, DATASET_FOLDER) as folder:
+        yield folder
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Raise DataToolsError unless a dataset may be written to `out`."""
+    check_folder(out, overwrite, DATASET_FOLDER)
+
+
+def check_apart(out: Path, dataset: Dataset) -> None:
+    """Raise DataToolsError where `out` is, holds or lies in the dataset, or lies in another dataset."""
+    place, home = out.resolve(), dataset.path.resolve()
+    if place == home or place in home.parents:
+        raise DataToolsError(f"{out}: is or holds the dataset itself, never overwritten; choose another --out")
+    for folder in place.parents:
+        if _is_dataset(folder):
+            raise DataToolsError(f"{out}: lies inside a dataset directory, {folder.name}; choose another --out")
