@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from datatools.contact_sheet import MODES, Tile, draw_tiles
-from datatools.files.output import atomic_folder
+from datatools.files.output import FolderKind, atomic_folder, check_folder
 from datatools.format.building import check_apart
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import package_version
@@ -123,17 +122,15 @@ def check_out(out: Path, overwrite: bool) -> None:
 
     Only what an earlier `relabel` made is replaced, and only if nothing was put into it since.
     """
-    if not os.path.lexists(out):
-        return
-    if out.is_symlink() or not out.is_dir():
-        raise TrainerError(f"{out}: exists and is not a folder; choose another --out")
-    names = {path.name for path in out.iterdir()}
-    if not names:
-        return
-    if REPORT_FILE not in names or names - CONTENT:
-        raise TrainerError(f"{out}: holds what no relabel made, never overwritten; choose another --out")
-    if not overwrite:
-        raise TrainerError(f"{out}: exists already; pass --overwrite to replace it, or choose another --out")
+    check_folder(out, overwrite, RELABELLED, error=TrainerError)
+
+
+def _is_relabelled(folder: Path) -> bool:
+    names = {path.name for path in folder.iterdir()}
+    return REPORT_FILE in names and not names - CONTENT
+
+
+RELABELLED = FolderKind(_is_relabelled, "holds what no relabel made")
 
 
 def write_suspects(
