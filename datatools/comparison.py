@@ -11,7 +11,6 @@ import numpy as np
 
 from datatools.errors import DataToolsError, listed
 from datatools.format.dataset import Dataset
-from datatools.format.manifest import Manifest, read_manifest
 from datatools.format.metadata import SPLITS
 from datatools.format.records import records_per_chunk
 from datatools.plots import Panel, draw
@@ -98,15 +97,13 @@ def compare(a: Dataset, b: Dataset, progress: Progress = no_progress) -> Compari
         DataToolsError: they do not belong together (the message says why), or one of them is broken.
     """
     _check_form(a, b)
-    manifests = [_manifest(dataset) for dataset in (a, b)]
+    manifests = [dataset.manifest() for dataset in (a, b)]
     known = _kinship(a, b)
     if known is None or any(manifest is not None and manifest.replaced_by is not None for manifest in manifests):
         _check_pixels(a, b, progress)
         known = "every pixel compared"
-    labels = [_by_id(dataset) for dataset in (a, b)]
-    clean = [
-        _clean_labels(dataset, manifest, own) for dataset, manifest, own in zip((a, b), manifests, labels, strict=True)
-    ]
+    labels = [dataset.labels_by_id("train") for dataset in (a, b)]
+    clean = [dataset.clean_labels() for dataset in (a, b)]
     if clean[0] is not None and clean[1] is not None:
         where = np.flatnonzero(clean[0] != clean[1])
         if len(where):
@@ -187,31 +184,6 @@ def _aligned(a: Dataset, b: Dataset, split: str) -> Iterator[tuple[np.ndarray, n
             return
         yield rest[0][:length], rest[1][:length]
         rest = [piece[length:] for piece in rest]
-
-
-# --- labels ----------------------------------------------------------------------------------------------------------
-
-
-def _manifest(dataset: Dataset) -> Manifest | None:
-    if dataset.metadata.labels != "noisy":
-        return None
-    return read_manifest(dataset.manifest_path, dataset.metadata.num_records("train"), dataset.metadata.num_classes)
-
-
-def _by_id(dataset: Dataset) -> np.ndarray:
-    """(N,) int64 training labels, the label of id i at i."""
-    ids, labels = dataset.ids("train"), dataset.labels("train")
-    if not np.array_equal(np.sort(ids), np.arange(len(ids))) or (labels >= dataset.metadata.num_classes).any():
-        raise DataToolsError(f"{dataset.path}: ids or labels out of range; see `datatools verify`, make it anew")
-    by_id = np.empty_like(labels)
-    by_id[ids] = labels
-    return by_id
-
-
-def _clean_labels(dataset: Dataset, manifest: Manifest | None, labels: np.ndarray) -> np.ndarray | None:
-    if manifest is not None:
-        return manifest.clean_labels.astype(np.int64)
-    return labels if dataset.metadata.labels == "clean" else None
 
 
 # --- showing ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw, ImageFont
 from datatools.errors import DataToolsError, listed
 from datatools.files.output import check_file, new_file
 from datatools.format.dataset import Dataset
-from datatools.format.manifest import read_manifest
 from datatools.seeding import uniforms
 
 SUFFIXES = (".png",)
@@ -157,10 +156,9 @@ def _check_size(count: int, height: int, width: int) -> None:
 
 def _truth(dataset: Dataset, split: str, ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N,) clean labels, or the labels where those are not known; (N,) bool, what the noise changed."""
-    metadata = dataset.metadata
-    if metadata.labels != "noisy" or split != "train":
+    manifest = dataset.manifest() if split == "train" else None
+    if manifest is None:
         return labels, np.zeros(len(labels), bool)
-    manifest = read_manifest(dataset.manifest_path, metadata.num_records("train"), metadata.num_classes)
     clean = manifest.clean_labels.astype(np.int64)[ids]
     return clean, manifest.is_changed[ids] | (clean != labels)
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from datatools.errors import DataToolsError
 from datatools.files.output import new_file
 from datatools.format.dataset import Dataset
-from datatools.format.manifest import Manifest, read_manifest
+from datatools.format.manifest import Manifest
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLORS = "cividis_r"
@@ -123,13 +123,12 @@ def plot_transition(dataset: Dataset, out: Path, overwrite: bool = False) -> tup
     Raises:
         DataToolsError: no noise in the dataset, no manifest, or `out` is taken or badly named.
     """
-    metadata = dataset.metadata
-    if metadata.labels != "noisy":
+    metadata, manifest = dataset.metadata, dataset.manifest()
+    if manifest is None:
         known = "its labels are taken as clean" if metadata.labels == "clean" else "what its labels were is not known"
         raise DataToolsError(
             f"{dataset.path}: no transition matrix to plot, {known}; name a dataset that `datatools corrupt` made"
         )
-    manifest = read_manifest(dataset.manifest_path, metadata.num_records("train"), metadata.num_classes)
     if manifest.replaced_by is not None:
         raise DataToolsError(
             f"{dataset.path}: no transition matrix to plot, {manifest.noise_type} noise replaces images and keeps "

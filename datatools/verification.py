@@ -14,7 +14,7 @@ import numpy as np
 from datatools.errors import DataToolsError, listed
 from datatools.format.copying import images_of
 from datatools.format.dataset import Dataset, open_dataset
-from datatools.format.manifest import Manifest, read_manifest, realised_matrix, share
+from datatools.format.manifest import Manifest, realised_matrix, share
 from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, BatchFile
 from datatools.format.records import file_sha256, records_per_chunk
 from datatools.processors import usable_processors
@@ -135,21 +135,19 @@ class _Checks:
         return "unchanged"
 
     def manifest_readable(self) -> str:
-        self._manifest = read_manifest(
-            self.dataset.manifest_path, self.metadata.num_records("train"), self.metadata.num_classes
-        )
-        noise = self.metadata.noise or {}
+        self._manifest = self.dataset.manifest()
+        manifest, noise = self._require_manifest(), self.metadata.noise or {}
         for key, value in (
-            ("type", self._manifest.noise_type),
-            ("rate", self._manifest.rate),
-            ("realised_rate", self._manifest.realised_rate),
-            ("sampling", self._manifest.sampling),
-            ("seed", self._manifest.seed),
+            ("type", manifest.noise_type),
+            ("rate", manifest.rate),
+            ("realised_rate", manifest.realised_rate),
+            ("sampling", manifest.sampling),
+            ("seed", manifest.seed),
         ):
             if noise.get(key) != value:
                 raise _FailedError(f"its {key} is {value}, {DATASET_FILE} says {noise.get(key)}")
-        self._check_replaced(self._manifest)
-        return f"{len(self._manifest.ids):,} rows, agrees with {DATASET_FILE}"
+        self._check_replaced(manifest)
+        return f"{len(manifest.ids):,} rows, agrees with {DATASET_FILE}"
 
     def _check_replaced(self, manifest: Manifest) -> None:
         """`replaced_by` is there exactly for open-set noise, and names no image of the donor twice."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from datatools.files.output import new_file
 from datatools.format.dataset import Dataset
-from datatools.format.manifest import read_manifest
 from datatools.format.metadata import package_version
 from trainer.errors import TrainerError
 
@@ -129,8 +128,7 @@ def _truth(dataset: Dataset, rate: float, matrix: np.ndarray) -> dict[str, Any] 
     if metadata.labels == "unknown":
         return None
     true_rate, true_matrix = 0.0, np.eye(metadata.num_classes)
-    if metadata.labels == "noisy":
-        manifest = read_manifest(dataset.manifest_path, metadata.num_records("train"), metadata.num_classes)
+    if (manifest := dataset.manifest()) is not None:
         true_rate, true_matrix = manifest.realised_rate, manifest.realised_matrix
     filled = true_matrix.sum(axis=1) > 0
     return {

@@ -11,7 +11,6 @@ import numpy as np
 
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset
-from datatools.format.manifest import Manifest, read_manifest
 from datatools.format.metadata import SPLITS
 from datatools.format.records import record_dtype, records_per_chunk
 from datatools.progress import Progress
@@ -58,10 +57,7 @@ class Reader:
         metadata = self.dataset.metadata
         self.knows_clean = metadata.labels != "unknown"
         self.total = sum(metadata.num_records(split) for split in SPLITS)
-        self._manifest: Manifest | None = None
-        if metadata.labels == "noisy":
-            records = metadata.num_records("train")
-            self._manifest = read_manifest(self.dataset.manifest_path, records, metadata.num_classes)
+        self._manifest = self.dataset.manifest()
 
     @property
     def columns(self) -> tuple[str, ...]:

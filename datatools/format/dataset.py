@@ -5,21 +5,63 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from datatools.errors import DataToolsError, listed
-from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, MAX_JSON_BYTES, Metadata
+from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, MAX_JSON_BYTES, SPLITS, Metadata
 from datatools.format.records import read_records
+from datatools.format.split import Record, Split
+
+if TYPE_CHECKING:
+    from datatools.format.manifest import Manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
-    """A dataset directory that was opened: its path, its metadata and lazy access to its records."""
+    """A dataset directory that was opened: its path, its metadata and lazy access to its records.
+
+    `len(dataset)`, `dataset[n]` and iteration are those of the training split; `dataset.split("test")` has the other.
+    """
 
     path: Path
     metadata: Metadata
+
+    def __repr__(self) -> str:
+        facts = self.metadata
+        counts = " and ".join(f"{facts.num_records(split):,} {split}" for split in SPLITS)
+        return (
+            f"<Dataset {facts.name} at {self.path}: {counts} images of {facts.image_shape}, "
+            f"{facts.num_classes} classes, {facts.labels} labels>"
+        )
+
+    def __len__(self) -> int:
+        """The number of training records."""
+        return len(self._train)
+
+    def __getitem__(self, number: int) -> Record:
+        """Training record `number`, in record order: (id, label, image)."""
+        return self._train[number]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._train)
+
+    @cached_property
+    def _train(self) -> Split:
+        return self.split("train")
+
+    def split(self, name: str) -> Split:
+        """The records of a split, "train" or "test", by number.
+
+        Raises:
+            DataToolsError: there is no such split.
+        """
+        if name not in self.metadata.splits:
+            raise DataToolsError(f"{self.path}: no split '{name}'; it has {' and '.join(self.metadata.splits)}")
+        return Split(self, name)
 
     def batches(self, split: str) -> Iterator[np.ndarray]:
         """The batch files of a split as memory maps of `records.record_dtype`, in record order.
@@ -43,6 +85,56 @@ class Dataset:
     def labels(self, split: str) -> np.ndarray:
         """(N,) int64 labels of a split as they stand in the records, in record order."""
         return self._column(split, "label")
+
+    def labels_by_id(self, split: str) -> np.ndarray:
+        """(N,) int64 labels of a split as they stand in the records, the label of id i at i.
+
+        Raises:
+            DataToolsError: ids are not 0..N-1, each once, or a label is no class.
+        """
+        ids, labels = self.ids(split), self.labels(split)
+        order = np.argsort(ids, kind="stable")
+        if not np.array_equal(ids[order], np.arange(len(ids))) or (labels >= self.metadata.num_classes).any():
+            raise DataToolsError(f"{self.path}: ids or labels out of range; see `datatools verify`, make it anew")
+        return np.asarray(labels[order])
+
+    def manifest(self) -> Manifest | None:
+        """What `corrupt` did to the training labels, or None where the labels are not "noisy".
+
+        Raises:
+            DataToolsError: manifest.h5 is missing, damaged or of another dataset.
+        """
+        if self.metadata.labels != "noisy":
+            return None
+        from datatools.format.manifest import read_manifest  # loads h5py, which the commands' help does without
+
+        return read_manifest(self.manifest_path, self.metadata.num_records("train"), self.metadata.num_classes)
+
+    def clean_labels(self, split: str = "train") -> np.ndarray | None:
+        """(N,) int64 clean labels, the one of id i at i; None where nobody knows them.
+
+        They are the records' own where these are "clean", and where noise left them alone, in the test split; the
+        manifest's where they are "noisy". Of "unknown" labels they are not known.
+
+        Raises:
+            DataToolsError: ids, labels or the manifest are damaged.
+        """
+        if self.metadata.labels == "unknown":
+            return None
+        manifest = self.manifest() if split == "train" else None
+        return self.labels_by_id(split) if manifest is None else manifest.clean_labels.astype(np.int64)
+
+    def to_tf(self, split: str = "train") -> Any:
+        """A `tf.data.Dataset` of (image, label); see `loaders.to_tf`."""
+        from datatools.format.loaders import to_tf
+
+        return to_tf(self, split)
+
+    def to_torch(self, split: str = "train") -> Any:
+        """A `torch.utils.data.Dataset` of (image, label); see `loaders.to_torch`."""
+        from datatools.format.loaders import to_torch
+
+        return to_torch(self, split)
 
     def _column(self, split: str, field: str) -> np.ndarray:
         columns = [batch[field].astype(np.int64) for batch in self.batches(split)]

@@ -12,7 +12,6 @@ import numpy as np
 
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
-from datatools.format.manifest import read_manifest
 from trainer.data import TrainingData, load
 from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
 from trainer.errors import TrainerError
@@ -208,7 +207,5 @@ def _truth(dataset: Dataset, data: TrainingData) -> tuple[np.ndarray | None, np.
     if data.clean_labels is None:
         return None, None
     clean = data.clean_labels.astype(np.int64)
-    if dataset.metadata.labels != "noisy":
-        return clean, np.zeros(len(clean), bool)
-    manifest = read_manifest(dataset.manifest_path, len(clean), data.num_classes)
-    return clean, manifest.is_changed
+    manifest = dataset.manifest()
+    return clean, np.zeros(len(clean), bool) if manifest is None else manifest.is_changed

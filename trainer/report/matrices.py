@@ -16,7 +16,6 @@ import numpy as np
 
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
-from datatools.format.manifest import read_manifest
 from trainer.report.collect import FinishedRun, printable
 from trainer.run_log import SAMPLES_FILE
 
@@ -133,16 +132,14 @@ def _key(run: FinishedRun) -> tuple[str, str]:
 
 
 def _labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | str:
-    order = np.argsort(dataset.ids("train"), kind="stable")
-    given = dataset.labels("train")[order]
-    if dataset.metadata.labels == "clean":
-        return given, given
-    if dataset.metadata.labels == "unknown":
+    clean, manifest = dataset.clean_labels(), dataset.manifest()
+    if clean is None:
         return "nobody knows its clean labels"
-    manifest = read_manifest(dataset.manifest_path, len(given), dataset.metadata.num_classes)
+    if manifest is None:
+        return clean, clean
     if manifest.replaced_by is not None:
         return "open-set noise replaces images, not labels"
-    return manifest.clean_labels.astype(np.int64), manifest.noisy_labels.astype(np.int64)
+    return clean, manifest.noisy_labels.astype(np.int64)
 
 
 def _run_matrices(run: FinishedRun, datasets: Datasets) -> tuple[np.ndarray, np.ndarray, bool] | str:
