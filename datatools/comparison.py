@@ -65,7 +65,7 @@ class Comparison:
             "both_wrong": wrong_a & wrong_b,
             "both_wrong_alike": wrong_a & (self.labels_a == self.labels_b),
         }
-        return {name: int(found.sum()) for name, found in counts.items()}
+        return {name: int(mask.sum()) for name, mask in counts.items()}
 
     def facts(self) -> dict[str, Any]:
         """All that was found, for JSON."""
@@ -98,10 +98,12 @@ def compare(a: Dataset, b: Dataset, progress: Progress = no_progress) -> Compari
     """
     _check_form(a, b)
     manifests = [dataset.manifest() for dataset in (a, b)]
-    known = _kinship(a, b)
-    if known is None or any(manifest is not None and manifest.replaced_by is not None for manifest in manifests):
+    same_images_by = _same_images_by(a, b)
+    if same_images_by is None or any(
+        manifest is not None and manifest.replaced_by is not None for manifest in manifests
+    ):
         _check_pixels(a, b, progress)
-        known = "every pixel compared"
+        same_images_by = "every pixel compared"
     labels = [dataset.labels_by_id("train") for dataset in (a, b)]
     clean = [dataset.clean_labels() for dataset in (a, b)]
     if clean[0] is not None and clean[1] is not None:
@@ -111,7 +113,7 @@ def compare(a: Dataset, b: Dataset, progress: Progress = no_progress) -> Compari
                 f"{a.path} and {b.path}: their clean labels differ at {len(where):,} ids, first at "
                 f"{listed(where.tolist(), 3)}; {CLASH} and label set"
             )
-    return Comparison(a, b, labels[0], labels[1], clean[0] if clean[0] is not None else clean[1], known)
+    return Comparison(a, b, labels[0], labels[1], clean[0] if clean[0] is not None else clean[1], same_images_by)
 
 
 # --- do they belong together? ----------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ def _check_form(a: Dataset, b: Dataset) -> None:
             raise DataToolsError(f"{a.path} and {b.path}: class {number} is {first!r} and {second!r}; {CLASH}")
 
 
-def _kinship(a: Dataset, b: Dataset) -> str | None:
+def _same_images_by(a: Dataset, b: Dataset) -> str | None:
     """How the datasets are known to have the same images, or None where their files do not say.
 
     Raises:
@@ -189,26 +191,30 @@ def _aligned(a: Dataset, b: Dataset, split: str) -> Iterator[tuple[np.ndarray, n
 # --- showing ---------------------------------------------------------------------------------------------------------
 
 
-def summary(found: Comparison) -> list[str]:
+def summary(comparison: Comparison) -> list[str]:
     """Lines for the screen."""
-    different, records = found.differing_ids, len(found.labels_a)
+    different, records = comparison.differing_ids, len(comparison.labels_a)
     lines = [
-        f"A            {found.a.path}",
-        f"B            {found.b.path}",
-        f"same images  {found.same_images_by}",
+        f"A            {comparison.a.path}",
+        f"B            {comparison.b.path}",
+        f"same images  {comparison.same_images_by}",
         f"labels       {len(different):,} of {records:,} differ, a share of {len(different) / max(1, records):.6g}",
     ]
     if len(different):
         lines.append(f"ids          {listed(different.tolist(), SHOWN_IDS)}")
-    if (counts := found.against_clean()) is not None:
+    if (counts := comparison.against_clean()) is not None:
         lines += [
             f"both right   {counts['both_right']:,}",
             f"only A wrong {counts['only_a_wrong']:,}",
             f"only B wrong {counts['only_b_wrong']:,}",
             f"both wrong   {counts['both_wrong']:,}, with the same label {counts['both_wrong_alike']:,}",
         ]
-    names = found.a.metadata.class_names
-    return [*lines, "", *(_table(found.agreement, names) if len(names) <= MATRIX_UP_TO else _pairs(found, names))]
+    names = comparison.a.metadata.class_names
+    return [
+        *lines,
+        "",
+        *(_table(comparison.agreement, names) if len(names) <= MATRIX_UP_TO else _pairs(comparison, names)),
+    ]
 
 
 def _table(agreement: np.ndarray, names: tuple[str, ...]) -> list[str]:
@@ -221,8 +227,8 @@ def _table(agreement: np.ndarray, names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _pairs(found: Comparison, names: tuple[str, ...]) -> list[str]:
-    off = found.agreement.copy()
+def _pairs(comparison: Comparison, names: tuple[str, ...]) -> list[str]:
+    off = comparison.agreement.copy()
     np.fill_diagonal(off, 0)
     order = np.argsort(-off, axis=None, kind="stable")[:SHOWN_PAIRS]
     pairs = [(int(place) // len(names), int(place) % len(names)) for place in order if off.flat[place]]
@@ -230,12 +236,12 @@ def _pairs(found: Comparison, names: tuple[str, ...]) -> list[str]:
     return ["most frequent differences:", *lines] if lines else []
 
 
-def plot_agreement(found: Comparison, out: Path, overwrite: bool = False) -> tuple[str, ...]:
+def plot_agreement(comparison: Comparison, out: Path, overwrite: bool = False) -> tuple[str, ...]:
     """Draw the agreement matrix; colours are shares of the row, numbers are counts. See `plots.draw`."""
-    counts = found.agreement
+    counts = comparison.agreement
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     cells = np.where(counts > 0, counts.astype(str), "").astype(object)
-    a, b = found.a.metadata.name, found.b.metadata.name
+    a, b = comparison.a.metadata.name, comparison.b.metadata.name
     title = f"{a}\nand {b}"
-    panel = Panel(f"{len(found.differing_ids):,} of {len(found.labels_a):,} labels differ", shares, cells)
-    return draw([panel], found.a.metadata.class_names, title, (f"label in {b}", f"label in {a}"), out, overwrite)
+    panel = Panel(f"{len(comparison.differing_ids):,} of {len(comparison.labels_a):,} labels differ", shares, cells)
+    return draw([panel], comparison.a.metadata.class_names, title, (f"label in {b}", f"label in {a}"), out, overwrite)

@@ -108,11 +108,11 @@ def class_number(names: Sequence[str], wanted: str) -> int:
         DataToolsError: there is none, or several have this name.
     """
     for key in (str, str.casefold):
-        found = [number for number, name in enumerate(names) if key(name) == key(wanted)]
-        if len(found) > 1:
-            raise DataToolsError(f"--class {wanted}: the name of classes {listed(found)}; give the number")
-        if found:
-            return found[0]
+        numbers = [number for number, name in enumerate(names) if key(name) == key(wanted)]
+        if len(numbers) > 1:
+            raise DataToolsError(f"--class {wanted}: the name of classes {listed(numbers)}; give the number")
+        if numbers:
+            return numbers[0]
     if wanted.isdecimal() and wanted.isascii() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
     near = difflib.get_close_matches(wanted, names[:10_000], n=3) or list(names)
@@ -177,11 +177,11 @@ def _choose(dataset: Dataset, wanted: Wanted, ids: np.ndarray, clean: np.ndarray
         number = class_number(dataset.metadata.class_names, wanted.class_name)
         fits &= clean == number
         of_class = f" of class {dataset.metadata.class_names[number]}"
-    found = np.flatnonzero(fits)
-    if not len(found):
+    candidates = np.flatnonzero(fits)
+    if not len(candidates):
         raise DataToolsError(f"{dataset.path}: no {kind}{wanted.split} image{of_class}; ask for others")
-    early = uniforms(wanted.seed, f"contact sheet {wanted.split}", ids[found])
-    first = found[np.lexsort((ids[found], early))][: wanted.count]
+    early = uniforms(wanted.seed, f"contact sheet {wanted.split}", ids[candidates])
+    first = candidates[np.lexsort((ids[candidates], early))][: wanted.count]
     return np.asarray(first[np.argsort(ids[first])])
 
 

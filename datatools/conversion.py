@@ -51,8 +51,8 @@ def default_name(
 
     An image folder's dataset has the folder's name.
     """
-    own = source_spec(dataset).own_images and source is not None
-    parts = [Path(source or "").absolute().name or dataset if own else dataset]
+    named_by_folder = source_spec(dataset).own_images and source is not None
+    parts = [Path(source or "").absolute().name or dataset if named_by_folder else dataset]
     if label_set is not None and label_set != (source_spec(dataset).label_sets or (None,))[0]:
         parts.append(label_set)
     if size is not None:
@@ -113,44 +113,44 @@ def convert(
     workers = default_workers() if workers is None else workers
     if workers > 1 and spec.resizes:  # sets of encoded images: the decoder is loaded while the source is looked over
         start_server()
-    found = open_source(dataset, request)
-    wanted = {split: min(found.splits[split].records, limit or 2**32) for split in SPLITS}
+    image_set = open_source(dataset, request)
+    wanted = {split: min(image_set.splits[split].records, limit or 2**32) for split in SPLITS}
     for split, records in wanted.items():
         if records == 0:
-            raise DataToolsError(f"{found.location}: no {split} image in it; fetch the set again")
+            raise DataToolsError(f"{image_set.location}: no {split} image in it; fetch the set again")
     with (
         dataset_directory(out, overwrite) as folder,
-        Decoders(workers if found.decodes else 1) as decoders,
+        Decoders(workers if image_set.decodes else 1) as decoders,
         ThreadPoolExecutor(1, "hash of the archive") as beside,
     ):
-        archive_hash = beside.submit(file_sha256, found.archive) if found.archive else None
-        with _Splits(found, folder, wanted, {"train": spec.train_files, "test": 1}, decoders, progress) as write:
+        archive_hash = beside.submit(file_sha256, image_set.archive) if image_set.archive else None
+        with _Splits(image_set, folder, wanted, {"train": spec.train_files, "test": 1}, decoders, progress) as write:
             splits = write.splits()
         metadata = Metadata(
             name=out.name,
-            image_shape=found.image_shape,
-            class_names=found.class_names,
+            image_shape=image_set.image_shape,
+            class_names=image_set.class_names,
             splits=splits,
-            source={"name": dataset, "location": found.location, "sha256": archive_hash and archive_hash.result()},
+            source={"name": dataset, "location": image_set.location, "sha256": archive_hash and archive_hash.result()},
             labels=spec.labels,
             limit=limit,
             resized=None if size is None else {"side": size, "filter": "lanczos"},
-            split_by=found.split_by,
-            files_csv=file_sha256(folder / FILES_CSV) if found.keeps_names else None,
+            split_by=image_set.split_by,
+            files_csv=file_sha256(folder / FILES_CSV) if image_set.keeps_names else None,
             label_set=label_set or (spec.label_sets[0] if spec.label_sets else None),
         )
         write_metadata(folder, metadata)
-    notices = (*found.notices, *_incomplete(dataset, found), *(f"left out: {text}" for text in write.problems))
+    notices = (*image_set.notices, *_incomplete(dataset, image_set), *(f"left out: {text}" for text in write.problems))
     return Converted(open_dataset(out), notices)
 
 
-def _incomplete(dataset: str, found: Source) -> list[str]:
+def _incomplete(dataset: str, image_set: Source) -> list[str]:
     official = source_spec(dataset).official
-    counts = tuple(found.splits[split].records for split in SPLITS)
+    counts = tuple(image_set.splits[split].records for split in SPLITS)
     if official is None or counts == official:
         return []
     return [
-        f"{found.location}: {counts[0]:,} training and {counts[1]:,} test images, the official set has "
+        f"{image_set.location}: {counts[0]:,} training and {counts[1]:,} test images, the official set has "
         f"{official[0]:,} and {official[1]:,}: converting what is there"
     ]
 
@@ -353,9 +353,9 @@ class _Examples:
 
     def _enough(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """No more chunks than hold the first `limit` examples, unless some may be skipped."""
-        given = 0
+        yielded = 0
         for chunk in chunks:
             yield chunk
-            given += len(chunk.labels)
-            if given >= self.limit and not self.source.skips:
+            yielded += len(chunk.labels)
+            if yielded >= self.limit and not self.source.skips:
                 return

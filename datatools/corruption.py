@@ -90,8 +90,8 @@ def corrupt(
     """
     noise, spec = noise_type(noise)
     rate = None if rate is None else float(rate)  # a NumPy float would show in the name
-    given: dict[str, Any] = {"rate": rate, "matrix": matrix, "labels": labels, "column": column, "donor": donor}
-    check_options(noise, spec, given, sampling, seed)
+    options: dict[str, Any] = {"rate": rate, "matrix": matrix, "labels": labels, "column": column, "donor": donor}
+    check_options(noise, spec, options, sampling, seed)
     if rate is not None:
         check_rate(rate)
     check_seed(seed or 0)
@@ -102,7 +102,7 @@ def corrupt(
     check_free(out, overwrite)
     with dataset_directory(out, overwrite) as folder, DatasetCopy(parent, folder, _other_files(parent)) as copy:
         ids, clean = _parent_records(parent)
-        request = NoiseRequest(parent, ids, clean, seed=seed or 0, sampling=sampling or spec.samplings[0], **given)
+        request = NoiseRequest(parent, ids, clean, seed=seed or 0, sampling=sampling or spec.samplings[0], **options)
         drawn = spec.draw(request)
         copy.change(_changes_by_file(request, drawn))
         manifest = _manifest(request, drawn, noise, spec)
@@ -197,10 +197,10 @@ def _changes_by_file(request: NoiseRequest, drawn: Drawn) -> list[Callable[[slic
 
 def _other_files(parent: Dataset) -> list[str]:
     """The plain files that are copied as they are: the test batches, and what else lies beside them (files.csv)."""
-    own = {DATASET_FILE, MANIFEST_FILE, *(file.name for file in parent.metadata.splits["train"])}
+    made_anew = {DATASET_FILE, MANIFEST_FILE, *(file.name for file in parent.metadata.splits["train"])}
     test = [file.name for file in parent.metadata.splits["test"]]
     beside = (entry.name for entry in os.scandir(parent.path) if entry.is_file(follow_symlinks=False))
-    return [*test, *sorted(set(beside) - own - set(test))]
+    return [*test, *sorted(set(beside) - made_anew - set(test))]
 
 
 def _changes(request: NoiseRequest, drawn: Drawn, records: slice) -> Iterator[Change]:

@@ -153,8 +153,8 @@ class _Checks:
         """`replaced_by` is there exactly for open-set noise, and names no image of the donor twice."""
         replaced = manifest.replaced_by
         if (replaced is not None) != (manifest.noise_type == OPEN_SET):
-            there = "no" if replaced is None else "a"
-            raise _FailedError(f"{there} replaced_by, with noise of type {manifest.noise_type}")
+            article = "no" if replaced is None else "a"
+            raise _FailedError(f"{article} replaced_by, with noise of type {manifest.noise_type}")
         if replaced is not None:
             self._none(replaced < -1, "replaced_by below -1")
             used = np.sort(replaced[replaced >= 0])
@@ -166,8 +166,8 @@ class _Checks:
         manifest = self._require_manifest()
         self._none(manifest.ids != np.arange(len(manifest.ids)), "manifest ids out of order")
         labels = np.full(len(manifest.ids), -1)
-        ids, given = self._columns["train"]
-        labels[np.clip(ids, 0, len(labels) - 1)] = given
+        ids, record_labels = self._columns["train"]
+        labels[np.clip(ids, 0, len(labels) - 1)] = record_labels
         self._none(labels != manifest.noisy_labels, "labels in the batches differ from noisy_label")
         return f"{len(labels):,} noisy labels equal"
 
@@ -214,8 +214,8 @@ class _Checks:
             raise _FailedError(f"the batches are not those of {parent.path.name}")
         differs = np.concatenate(
             [
-                pixels_differ(own, clean)
-                for own, clean in zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
+                pixels_differ(batch, clean)
+                for batch, clean in zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
             ]
         )
         self._none(differs & ~replaced, "pixels differ from the parent's")
@@ -245,8 +245,8 @@ class _Checks:
 
     def test_split(self) -> str:
         parent = self._parent()
-        own = [file.sha256 for file in self.metadata.splits["test"]]
-        if own != [file.sha256 for file in parent.metadata.splits["test"]]:
+        digests = [file.sha256 for file in self.metadata.splits["test"]]
+        if digests != [file.sha256 for file in parent.metadata.splits["test"]]:
             raise _FailedError(f"differs from {parent.path}")
         return f"the same bytes as {parent.path.name}"
 

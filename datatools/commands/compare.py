@@ -39,13 +39,13 @@ def compare(a: Path, b: Path, as_json: bool, out: Path | None, overwrite: bool) 
         check_file(out, SUFFIXES, overwrite)
     first, second = open_dataset(a), open_dataset(b)
     with progress_bar("compare pixels", "images") as progress:
-        found = run(first, second, progress)
+        comparison = run(first, second, progress)
     if out is not None:
-        print_notices(plot_agreement(found, out, overwrite))
+        print_notices(plot_agreement(comparison, out, overwrite))
     if as_json:
-        click.echo(json.dumps(found.facts(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(comparison.facts(), indent=2, ensure_ascii=False))
         return
-    for line in summary(found):
+    for line in summary(comparison):
         click.echo(line)
     if out is not None:
         click.echo(f"\n{out}")

@@ -54,11 +54,11 @@ def download(url: str, target: Path, md5: str | None, progress: Progress, timeou
             f"{url}: cannot be downloaded ({_reason(error)}).{kept} Or fetch it by other means and put it at "
             f"{target}, or name a file or a mirror's address with --source"
         ) from None
-    found = _file_md5(part)
-    if md5 is not None and found != md5:
+    digest = _file_md5(part)
+    if md5 is not None and digest != md5:
         part.unlink()
         raise DataToolsError(
-            f"{url}: MD5 {found}, the official archive's is {md5}; what was downloaded is removed: run it again, or "
+            f"{url}: MD5 {digest}, the official archive's is {md5}; what was downloaded is removed: run it again, or "
             "name another address with --source"
         )
     part.replace(target)
@@ -133,13 +133,13 @@ def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
 
 
 def _range_start(headers: email.message.Message) -> int | None:
-    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(found[1]) if found else None
+    match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
 
 
 def _whole_size(headers: email.message.Message) -> int | None:
-    found = re.fullmatch(r"bytes \*/(\d+)", headers.get("Content-Range", ""))
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"bytes \*/(\d+)", headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
 
 
 def _check_size(size: int) -> None:

@@ -39,9 +39,9 @@ def read_header(data: bytes, origin: Path) -> NpyHeader:
     if data.startswith(MAGIC) and length_bytes is not None:
         start = 8 + length_bytes
         offset = start + int.from_bytes(data[8:start], "little")
-        found = HEADER.fullmatch(data[start:offset]) if offset <= len(data) else None
-        if found:
-            code, order, sides = (part.decode("ascii") for part in found.groups())
+        match = HEADER.fullmatch(data[start:offset]) if offset <= len(data) else None
+        if match:
+            code, order, sides = (part.decode("ascii") for part in match.groups())
             shape = tuple(int(side) for side in sides.split(",") if side.strip())
             with suppress(TypeError, ValueError):
                 return NpyHeader(shape, order == "True", np.dtype(code), offset)
@@ -60,10 +60,10 @@ def number_array(data: bytes, origin: Path) -> np.ndarray:
     entries = 1
     for side in header.shape:
         entries *= side
-    there = len(data) - header.offset
-    if min(header.shape, default=0) < 0 or entries * header.dtype.itemsize != there:
+    array_bytes = len(data) - header.offset
+    if min(header.shape, default=0) < 0 or entries * header.dtype.itemsize != array_bytes:
         raise DataToolsError(
-            f"{origin}: {there:,} bytes of numbers, its header {header.dtype}{header.shape} says otherwise; "
+            f"{origin}: {array_bytes:,} bytes of numbers, its header {header.dtype}{header.shape} says otherwise; "
             "it is cut short or damaged"
         )
     flat = np.frombuffer(data, header.dtype, offset=header.offset)

@@ -33,11 +33,11 @@ class FolderKind(NamedTuple):
 
     Attributes:
         is_one: whether a folder is of this kind. It may look into it, and must not raise for a folder of another kind.
-        stranger: what a folder of another kind is called, such as "a directory that is not a dataset".
+        otherwise: what a folder of another kind is called, such as "a directory that is not a dataset".
     """
 
     is_one: Callable[[Path], bool]
-    stranger: str
+    otherwise: str
 
 
 def check_file(out: Path, suffixes: Sequence[str], overwrite: bool) -> None:
@@ -75,7 +75,7 @@ def check_folder(
     if all(entry.name in ignored for entry in out.iterdir()):
         return
     if not kind.is_one(out):
-        raise error(f"{out}: {kind.stranger}, never overwritten; choose another {option}")
+        raise error(f"{out}: {kind.otherwise}, never overwritten; choose another {option}")
     if not overwrite:
         raise error(f"{out}: {taken}, or choose another {option}")
 

@@ -105,14 +105,14 @@ class ZipTree:
         descriptor = self._file.fileno()
         # header and content in one go: the directory knows the name's length, and nearly that of the rest
         expected = LOCAL_HEADER.size + len(info.orig_filename.encode()) + len(info.extra) + EXTRA_BYTES
-        found = os.pread(descriptor, expected + info.file_size, info.header_offset)
-        if len(found) < LOCAL_HEADER.size:
+        data_read = os.pread(descriptor, expected + info.file_size, info.header_offset)
+        if len(data_read) < LOCAL_HEADER.size:
             raise EOFError("the archive ends inside it")
-        signature, *_, name_length, extra_length = LOCAL_HEADER.unpack_from(found)
+        signature, *_, name_length, extra_length = LOCAL_HEADER.unpack_from(data_read)
         if signature != b"PK\x03\x04":
             raise zipfile.BadZipFile("no file header where the directory says")
         start = LOCAL_HEADER.size + name_length + extra_length
-        data = found[start : start + info.file_size]
+        data = data_read[start : start + info.file_size]
         if len(data) != info.file_size:
             data = os.pread(descriptor, info.file_size, info.header_offset + start)
         if len(data) != info.file_size or zlib.crc32(data) != info.CRC:

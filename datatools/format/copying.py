@@ -97,7 +97,9 @@ class DatasetCopy:
     def change(self, changes: Sequence[Callable[[slice], Iterable[Change]]]) -> None:
         """Begin to copy the training batches; `changes` has for each file what `copy_changed` wants."""
         files = self.parent.metadata.splits["train"]
-        self._batches = [self._pool.submit(self._changed, file, own) for file, own in zip(files, changes, strict=True)]
+        self._batches = [
+            self._pool.submit(self._changed, file, change) for file, change in zip(files, changes, strict=True)
+        ]
 
     def _changed(self, file: BatchFile, changes: Callable[[slice], Iterable[Change]]) -> BatchFile:
         source, target = self.parent.path / file.name, self.folder / file.name

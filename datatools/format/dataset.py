@@ -182,22 +182,22 @@ def find_dataset(root: Path, labels: str, remedy: str) -> Dataset:
     Raises:
         DataToolsError: none, or several; the message names what is there.
     """
-    found, broken = [], []
+    datasets, broken = [], []
     for file in sorted(root.glob(f"*/{DATASET_FILE}")):
         if file.parent.name.startswith("."):  # one that is being built
             continue
         try:
-            found.append(open_dataset(file.parent))
+            datasets.append(open_dataset(file.parent))
         except DataToolsError:
             broken.append(file.parent)
-    matching = [dataset for dataset in found if dataset.metadata.labels == labels]
+    matching = [dataset for dataset in datasets if dataset.metadata.labels == labels]
     if len(matching) == 1:
         return matching[0]
     if matching:
         raise DataToolsError(
             f"{root}: {len(matching)} {labels} datasets ({listed([d.path for d in matching])}); name one with --data"
         )
-    there = [f"{d.path} ({d.metadata.labels})" for d in found] + [f"{p} (unreadable)" for p in broken]
+    listing = [f"{d.path} ({d.metadata.labels})" for d in datasets] + [f"{p} (unreadable)" for p in broken]
     raise DataToolsError(
-        f"{root}: no {labels} dataset ({'found ' + listed(there) if there else 'nothing there'}); {remedy}"
+        f"{root}: no {labels} dataset ({'found ' + listed(listing) if listing else 'nothing there'}); {remedy}"
     )

@@ -172,8 +172,8 @@ class _Fields:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         # bool is an int to Python, not to us
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            found = "missing" if key not in self.values else f"{value!r:.60}"
-            raise ValueError(f"'{name}' should be {' or '.join(k.__name__ for k in kinds)}, is {found}")
+            actual = "missing" if key not in self.values else f"{value!r:.60}"
+            raise ValueError(f"'{name}' should be {' or '.join(k.__name__ for k in kinds)}, is {actual}")
         return value
 
     def whole(self, key: str, low: int, high: int) -> int:

@@ -73,11 +73,12 @@ def transition_matrix(name: str, num_classes: int, rate: float) -> np.ndarray:
     """(K, K) float64 transition matrix of the class-dependent noise `name` at `rate`.
 
     Raises:
-        DataToolsError: the rate is not in [0, 1), there are fewer than two classes, or the type's matrix hangs on more.
+        DataToolsError: the rate is not in [0, 1), there are fewer than two classes, or the type's matrix depends on
+            more than these.
     """
     check_rate(rate)
     check_classes(num_classes)
     name, spec = noise_type(name)
     if spec.matrix is None:
-        raise DataToolsError(f"noise type '{name}': its matrix hangs on more than the number of classes and the rate")
+        raise DataToolsError(f"noise type '{name}': its matrix depends on more than the number of classes and the rate")
     return spec.matrix(num_classes, rate)

@@ -146,8 +146,8 @@ def check_options(name: str, spec: NoiseType, options: dict[str, object], sampli
             takes = " and ".join(f"--{needed}" for needed in spec.needs)
             raise DataToolsError(f"--{option}: --type {name} takes {takes} and not --{option}; leave it out")
     if not spec.is_seeded and (sampling is not None or seed is not None):
-        given = "--seed" if sampling is None else "--sampling"
-        raise DataToolsError(f"{given}: --type {name} draws nothing, its labels are given; leave {given} out")
+        option = "--seed" if sampling is None else "--sampling"
+        raise DataToolsError(f"{option}: --type {name} draws nothing, its labels are given; leave {option} out")
     if sampling is not None and sampling not in SAMPLINGS:
         raise DataToolsError(f"sampling '{sampling}': not known; known are {', '.join(SAMPLINGS)}")
     if sampling is not None and sampling not in spec.samplings:

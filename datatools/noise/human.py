@@ -24,21 +24,23 @@ def draw(request: NoiseRequest) -> Drawn:
     """The labels in `request.column` of the file `request.labels`; row n of the file is the image of id n."""
     path, name = request.required("labels"), request.required("column")
     columns, data = label_files.read(path)
-    given, clean = _columns(columns, name, path)
+    human_labels, clean = _columns(columns, name, path)
     kept = _rows_in_use(request, path, len(clean))
-    if len(given) != len(clean):
-        raise DataToolsError(f"{path}: {len(given):,} labels in {name}, {len(clean):,} clean ones; fetch it again")
+    if len(human_labels) != len(clean):
+        raise DataToolsError(
+            f"{path}: {len(human_labels):,} labels in {name}, {len(clean):,} clean ones; fetch it again"
+        )
     _check_aligned(request, clean[:kept], path)
-    given = given[:kept]
-    wrong = np.flatnonzero((given < 0) | (given >= request.num_classes))
+    human_labels = human_labels[:kept]
+    wrong = np.flatnonzero((human_labels < 0) | (human_labels >= request.num_classes))
     if len(wrong):
         raise DataToolsError(
-            f"{path}: {name} has label {given[wrong[0]]} in row {wrong[0]}, 0..{request.num_classes - 1} expected: "
-            "it is a column of another label set"
+            f"{path}: {name} has label {human_labels[wrong[0]]} in row {wrong[0]}, 0..{request.num_classes - 1} "
+            "expected: it is a column of another label set"
         )
     facts = {"labels_file": {"name": path.name, "sha256": hashlib.sha256(data).hexdigest()}, "column": name}
     notices = () if kept == len(clean) else (f"{path}: the first {kept:,} of its {len(clean):,} labels are used",)
-    return Drawn(given[request.ids], None, facts, notices=notices)
+    return Drawn(human_labels[request.ids], None, facts, notices=notices)
 
 
 def _columns(columns: dict[str, np.ndarray], name: str, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Instance-dependent noise: which labels are likely to be confused hangs on the image (Xia et al., NeurIPS 2020).
+"""Instance-dependent noise: which labels are likely to be confused depends on the image (Xia et al., NeurIPS 2020).
 
 Algorithm 2 of "Part-dependent Label Noise: Towards Instance-dependent Label Noise". Sample i of class y has a flip
 rate q_i from a normal distribution N(r, 0.1) cut to [0, 1], and a projection W_y, features x K, of independent N(0, 1)

@@ -59,10 +59,12 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bytes]:
 def _pickle_in_zip(data: bytes, origin: Path) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = [member for member in archive.infolist() if member.filename.rpartition("/")[2] == "data.pkl"]
-            if len(found) != 1:
-                raise DataToolsError(f"{origin}: a zip with {len(found)} files data.pkl, one is expected in a .pt file")
-            with archive.open(found[0]) as file:
+            members = [member for member in archive.infolist() if member.filename.rpartition("/")[2] == "data.pkl"]
+            if len(members) != 1:
+                raise DataToolsError(
+                    f"{origin}: a zip with {len(members)} files data.pkl, one is expected in a .pt file"
+                )
+            with archive.open(members[0]) as file:
                 pickled = file.read(MAX_FILE_BYTES + 1)
     # whatever the zip reader meets in a damaged archive: bad magic, bad checksum, encryption, an unknown method
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, NotImplementedError) as error:

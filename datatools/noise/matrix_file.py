@@ -41,8 +41,8 @@ def parse(data: bytes, origin: Path, class_names: tuple[str, ...]) -> np.ndarray
     matrix = number_array(data, origin).astype(np.float64) if data.startswith(MAGIC) else _csv(data, origin)
     num_classes = len(class_names)
     if matrix.shape != (num_classes, num_classes):
-        found = " x ".join(map(str, matrix.shape)) or "a single number"
-        raise DataToolsError(f"{origin}: {found}, a {num_classes} x {num_classes} matrix is expected, one row a class")
+        sides = " x ".join(map(str, matrix.shape)) or "a single number"
+        raise DataToolsError(f"{origin}: {sides}, a {num_classes} x {num_classes} matrix is expected, one row a class")
     for row, name in enumerate(class_names):
         cells = matrix[row]
         wrong = np.flatnonzero(~(np.isfinite(cells) & (cells >= 0)))

@@ -108,8 +108,12 @@ def open_source(name: str, request: Request) -> Source:
         raise DataToolsError(f"--labels {request.label_set}: {name} {choice}")
     if request.size is not None and not spec.resizes:
         raise DataToolsError(f"--size {request.size}: the images of {name} have one size; leave --size out")
-    given = {"--test-fraction": request.test_fraction, "--seed": request.seed, "--skip-bad": request.skip_bad or None}
-    if not spec.own_images and (unwanted := [option for option, value in given.items() if value is not None]):
+    folder_options = {
+        "--test-fraction": request.test_fraction,
+        "--seed": request.seed,
+        "--skip-bad": request.skip_bad or None,
+    }
+    if not spec.own_images and (unwanted := [option for option, value in folder_options.items() if value is not None]):
         raise DataToolsError(f"{unwanted[0]}: the test split of {name} is fixed and its images whole; leave it out")
     module, function = spec.opener.split(":")
     return cast(Callable[[Request], Source], getattr(import_module(module), function))(request)

@@ -155,15 +155,15 @@ def _images(request: Request, located: Located) -> Source:
 
 def _files(names: list[str], folder: str, location: Path) -> list[tuple[str, int]]:
     """(name, label) of the images of a split, by the id in their name."""
-    found = [match for name in names if (match := IMAGE.fullmatch(name)) and match[1].lower() == folder]
-    found.sort(key=lambda match: (int(match[3]), int(match[2]), match[0]))
-    wrong = [match[0] for match in found if int(match[2]) >= len(CLASS_NAMES)]
+    matches = [match for name in names if (match := IMAGE.fullmatch(name)) and match[1].lower() == folder]
+    matches.sort(key=lambda match: (int(match[3]), int(match[2]), match[0]))
+    wrong = [match[0] for match in matches if int(match[2]) >= len(CLASS_NAMES)]
     if wrong:
         raise DataToolsError(
             f"{location}: {listed(wrong, 3)}: labels 0..{len(CLASS_NAMES) - 1} expected before the underscore; this is "
             "not ANIMAL-10N, or a file was renamed"
         )
-    return [(match[0], int(match[2])) for match in found]
+    return [(match[0], int(match[2])) for match in matches]
 
 
 def _image_chunks(tree: Tree, files: list[tuple[str, int]], decoding: Decoding) -> Iterator[Chunk]:

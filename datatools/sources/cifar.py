@@ -147,10 +147,10 @@ class _Batches:
         else:
             name = self.layout.meta
             meta = load_pickle(read_whole(self.files, name, MAX_NAMES_BYTES), self.files.location / name)
-            found = meta.get(self.layout.pickle_names[self.label_set])
+            pickled_names = meta.get(self.layout.pickle_names[self.label_set])
             names = [
                 item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
-                for item in (found if isinstance(found, list) else [])
+                for item in (pickled_names if isinstance(pickled_names, list) else [])
             ]
         if len(names) != self.layout.num_classes[self.label_set]:
             raise DataToolsError(

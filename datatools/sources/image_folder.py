@@ -44,8 +44,8 @@ class Images(NamedTuple):
 def open_image_folder(request: Request) -> Source:
     """The images below `request.location`."""
     if request.location is None or not Path(request.location).is_dir():
-        given = "--source" if request.location is None else str(request.location)
-        raise DataToolsError(f"{given}: image-folder needs a folder of class folders; name it with --source")
+        named = "--source" if request.location is None else str(request.location)
+        raise DataToolsError(f"{named}: image-folder needs a folder of class folders; name it with --source")
     folder = Path(request.location)
     images, split_by = _split(folder, _find(folder, request.skip_bad), request)
     side = request.size
@@ -118,7 +118,7 @@ def _class_files(
     labels = labels or {name: number for number, name in enumerate(classes)}
     files, notices = [], []
     for name in classes:
-        found = 0
+        images_in_class = 0
         with os.scandir(folder / prefix / name) as scanned:
             entries = sorted(
                 (entry for entry in scanned if not entry.name.startswith(".")), key=lambda entry: entry.name
@@ -127,13 +127,13 @@ def _class_files(
             path = f"{prefix}{name}/{entry.name}"
             if entry.is_file() and Path(entry.name).suffix.lower() in FORMATS:
                 files.append((path, labels[name]))
-                found += 1
+                images_in_class += 1
                 continue
             problem = f"{folder / path}: not an image file ({', '.join(FORMATS)})"
             if not skip_bad:
                 raise DataToolsError(f"{problem}; remove it, or pass --skip-bad")
             notices.append(f"left out: {problem}")
-        if not found:
+        if not images_in_class:
             raise DataToolsError(f"{folder / prefix / name}: no images in this class folder; fill it or remove it")
     return files, notices
 

@@ -30,11 +30,11 @@ def locate(request: Request, names: Sequence[str], title: str, official: Sequenc
     Raises:
         DataToolsError: it is not there and cannot be downloaded; the message says where to put it.
     """
-    given = request.location
-    if given is not None and is_url(str(given)):
-        return _mirrored(str(given), request, official)
-    if given is not None:
-        return Located(Path(given))
+    location = request.location
+    if location is not None and is_url(str(location)):
+        return _mirrored(str(location), request, official)
+    if location is not None:
+        return Located(Path(location))
     for name in names:
         if (request.raw / name).exists():
             return Located(request.raw / name)
@@ -58,11 +58,11 @@ def _mirrored(url: str, request: Request, official: Sequence[Archive]) -> Locate
     target = request.raw / name
     if target.exists():
         return Located(target, (f"{target}: there already, not downloaded again",))
-    known = {archive.name: archive.md5 for archive in official}
-    fetch(url, target, known.get(name), request.progress)
-    if name in known:
+    md5_by_name = {archive.name: archive.md5 for archive in official}
+    fetch(url, target, md5_by_name.get(name), request.progress)
+    if name in md5_by_name:
         return Located(target, (f"{target}: downloaded from {url}, its MD5 is the official archive's",))
-    expected = f" ({listed(list(known), 6)})" if known else ""
+    expected = f" ({listed(list(md5_by_name), 6)})" if md5_by_name else ""
     return Located(
         target, (f"{target}: downloaded unchecked: {name} is not the name of an official archive{expected}",)
     )

@@ -69,13 +69,13 @@ def open_mnist(request: Request) -> Source:
 
 def _locate(request: Request) -> Located:
     """The folder of the four files; they are downloaded where it is not there, or from the address given."""
-    given = request.location
-    base = str(given).rstrip("/") + "/" if given is not None and is_url(str(given)) else None
-    if given is not None and base is None:
-        return Located(Path(given))
-    there = [request.raw / name for name in RAW_FOLDERS if (request.raw / name).is_dir()]
-    if there and base is None and not _unfinished(there[0]):
-        return Located(there[0])
+    location = request.location
+    base = str(location).rstrip("/") + "/" if location is not None and is_url(str(location)) else None
+    if location is not None and base is None:
+        return Located(Path(location))
+    folders = [request.raw / name for name in RAW_FOLDERS if (request.raw / name).is_dir()]
+    if folders and base is None and not _unfinished(folders[0]):
+        return Located(folders[0])
     folder = request.raw / RAW_FOLDERS[0]
     for archive in ARCHIVES:
         if not (folder / archive.name).exists():

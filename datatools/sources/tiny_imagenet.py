@@ -96,18 +96,18 @@ def _class_names(tree: Tree, prefix: str, classes: list[str]) -> tuple[str, ...]
 
 def _train(names: list[str], classes: list[str]) -> list[Image]:
     labels = {wnid: label for label, wnid in enumerate(classes)}
-    found = [match for name in names if (match := TRAIN_IMAGE.fullmatch(name)) and match[1] in labels]
-    found.sort(key=lambda match: (match[1], int(match[2])))
-    return [Image(match[0], labels[match[1]]) for match in found]
+    matches = [match for name in names if (match := TRAIN_IMAGE.fullmatch(name)) and match[1] in labels]
+    matches.sort(key=lambda match: (match[1], int(match[2])))
+    return [Image(match[0], labels[match[1]]) for match in matches]
 
 
 def _val(tree: Tree, prefix: str, names: list[str], classes: list[str], location: Path) -> list[Image]:
     lines = _text(tree, f"{prefix}val/val_annotations.txt").splitlines()
     wnids = dict(line.split("\t")[:2] for line in lines if line.count("\t") >= 1)
-    found = [match for name in names if (match := VAL_IMAGE.fullmatch(name))]
-    found.sort(key=lambda match: int(match[2]))
+    matches = [match for name in names if (match := VAL_IMAGE.fullmatch(name))]
+    matches.sort(key=lambda match: int(match[2]))
     labels = {wnid: label for label, wnid in enumerate(classes)}
-    for match in found:
+    for match in matches:
         if wnids.get(match[1]) not in labels:
             raise DataToolsError(f"{location}: val_annotations.txt gives no class for {match[1]}; fetch {ARCHIVE.url}")
-    return [Image(match[0], labels[wnids[match[1]]]) for match in found]
+    return [Image(match[0], labels[wnids[match[1]]]) for match in matches]

@@ -93,7 +93,7 @@ def test_each_class_loses_the_nearest_whole_number(parent: Dataset, donor: Datas
 
 
 def request_for(rate: float, sampling: str) -> NoiseRequest:
-    """100,000 labels; which are replaced hangs on no pixel."""
+    """100,000 labels; which are replaced depends on no pixel."""
     clean = np.random.default_rng(1).permutation(np.arange(LARGE) % 10)
     parent: Any = type("Parent", (), {"metadata": type("Metadata", (), {"num_classes": 10})})
     return NoiseRequest(parent, np.arange(LARGE), clean, rate, 5, sampling)
