@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from datatools.decoding.chunks import Chunk, Kept
 from datatools.decoding.workers import Decoders, default_workers, start_server
 from datatools.errors import DataToolsError, listed
 from datatools.files.addresses import is_url
@@ -24,7 +22,8 @@ from datatools.format.records import RecordWriter, file_sha256
 from datatools.processors import usable_processors
 from datatools.progress import Progress, no_progress
 from datatools.sources import open_source, source_spec
-from datatools.sources.base import Request, Source, SourceSplit
+from datatools.sources.base import Request, Source
+from datatools.sources.examples import Examples, Piece
 
 MAX_WORKERS = 256
 
@@ -215,7 +214,7 @@ class _Splits:
     def _part(self, split: str, number: int) -> BatchFile:
         part = self.source.splits[split].parts[number]
         start = _start(self.wanted[split], number, self.num_files[split])
-        examples = _Examples(self.source, split, part, part.records, self.decoders)
+        examples = Examples(self.source, split, part, part.records, self.decoders)
         with RecordWriter(self.folder / _file_name(split, number), self.source.image_shape, beside=False) as writer:
             for piece in examples:
                 ids = np.arange(writer.records, writer.records + len(piece)) + start
@@ -224,11 +223,11 @@ class _Splits:
 
     def _in_order(self, split: str) -> tuple[BatchFile, ...]:
         records = self.wanted[split]
-        examples = _Examples(self.source, split, self.source.splits[split], records, self.decoders)
+        examples = Examples(self.source, split, self.source.splits[split], records, self.decoders)
         num_files = min(self.num_files[split], records)
         next_id = 0
         pieces = iter(examples)
-        rest: _Piece | None = None
+        rest: Piece | None = None
         writers: list[RecordWriter] = []
         with ExitStack() as until_hashed:  # the end of a file is hashed while the next is begun
             for number in range(num_files):
@@ -250,7 +249,7 @@ class _Splits:
         self._check_classes(split, examples)
         return files
 
-    def _write(self, writer: RecordWriter, split: str, start: int, piece: _Piece) -> None:
+    def _write(self, writer: RecordWriter, split: str, start: int, piece: Piece) -> None:
         writer.write(np.arange(start, start + len(piece)), piece.labels, piece.pixels)
         self.done += len(piece)
         if self._files is None:
@@ -262,7 +261,7 @@ class _Splits:
                 f"{self.source.location}: a file name in it is no UTF-8 text, which {FILES_CSV} needs; rename it"
             ) from None
 
-    def _check_classes(self, split: str, examples: _Examples) -> None:
+    def _check_classes(self, split: str, examples: Examples) -> None:
         """Every class was found with images; skipping unreadable ones must not empty it unseen."""
         emptied = [self.source.class_names[label] for label in sorted(examples.skipped - examples.seen)]
         if emptied:
@@ -284,78 +283,3 @@ def _file_name(split: str, number: int) -> str:
 def _start(records: int, number: int, num_files: int) -> int:
     """The id that file `number` of so many begins with; as even as can be: sizes differ by at most one."""
     return records * number // num_files
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Examples on their way into a file: labels (B,), pixels (B, depth, height, width), names (B or none)."""
-
-    labels: np.ndarray
-    pixels: np.ndarray
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, part: slice) -> _Piece:
-        return _Piece(self.labels[part], self.pixels[part], self.names[part])
-
-
-class _Examples:
-    """The first `records` examples of a split, or of a part of it.
-
-    Fewer where unreadable images are left out and there are no others.
-
-    Attributes:
-        records: how many there are, as far as is known yet.
-        problems: a line for each that was left out. seen, skipped: labels of those kept and of those left out.
-    """
-
-    def __init__(self, source: Source, split: str, part: SourceSplit, records: int, decoders: Decoders) -> None:
-        self.source, self.split, self.part, self.decoders = source, split, part, decoders
-        self.limit, self.records = records, records
-        self.problems: list[str] = []
-        self.seen: set[int] = set()
-        self.skipped: set[int] = set()
-
-    def __iter__(self) -> Iterator[_Piece]:
-        promised = self.part.records
-        whole = self.limit == promised
-        done = left_out = 0
-        chunks = self.part.chunks()
-        for chunk, decoded in self.decoders.decode(chunks if whole else self._enough(chunks)):
-            piece = self._kept(chunk, decoded)
-            left_out += len(chunk.labels) - len(piece)
-            self.records = min(self.limit, promised - left_out)
-            if whole and done + len(piece) > self.records:
-                raise DataToolsError(
-                    f"{self.source.location}: more {self.split} images than it promised; fetch the set again"
-                )
-            piece = piece[: self.records - done]
-            done += len(piece)
-            yield piece
-            if done == self.records and not whole:
-                return
-        if done < self.records:
-            raise DataToolsError(
-                f"{self.source.location}: its {self.split} images end {self.records - done:,} early; "
-                "fetch the set again"
-            )
-
-    def _kept(self, chunk: Chunk, decoded: np.ndarray | Kept) -> _Piece:
-        if isinstance(decoded, np.ndarray):
-            return _Piece(chunk.labels, decoded, chunk.names)
-        self.problems += decoded.problems
-        self.seen.update(chunk.labels[decoded.mask].tolist())
-        self.skipped.update(chunk.labels[~decoded.mask].tolist())
-        names = tuple(name for name, kept in zip(chunk.names, decoded.mask, strict=True) if kept)
-        return _Piece(chunk.labels[decoded.mask], decoded.pixels, names)
-
-    def _enough(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """No more chunks than hold the first `limit` examples, unless some may be skipped."""
-        yielded = 0
-        for chunk in chunks:
-            yield chunk
-            yielded += len(chunk.labels)
-            if yielded >= self.limit and not self.source.skips:
-                return

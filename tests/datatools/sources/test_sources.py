@@ -492,7 +492,8 @@ def test_a_packed_archive_that_is_damaged_is_refused(tmp_path: Path, batches: Pa
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no archive", gzip.compress(b"no tar", mtime=0), bz2.compress(b"no tar"), lzma.compress(b"no tar")]
+    "content",
+    [b"", b"no archive", gzip.compress(b"no tar", mtime=0), bz2.compress(b"no tar"), lzma.compress(b"no tar")],
 )
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "archive").write_bytes(content)
