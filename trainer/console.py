@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trainer.methods import METHODS
+from trainer.methods.metric import Metric
 from trainer.reporting import result_lines
 
 LINE_EVERY_SECONDS = 30
@@ -26,12 +28,14 @@ class Console:
         self.report_every = report_every
         self.bar = sys.stderr.isatty()
         self.runs = self.epochs = 0
+        self.metrics: tuple[Metric, ...] = ()
         self.last_line = time.monotonic()
 
     def start(self, facts: dict[str, Any]) -> None:
         for term, value in plan(facts):
             click.echo(f"{term:<9} {value}")
         self.runs, self.epochs = facts["runs"], facts["config"].epochs
+        self.metrics = METHODS[facts["config"].method].metrics
 
     def steps(self, done: int, total: int) -> None:
         if not self.bar:
@@ -56,7 +60,7 @@ class Console:
             f"loss {row['train_loss']:.4f}",
             _test_error(row),
             _validation_error(row),
-            _refurbished(row),
+            _own_figures(row, self.metrics),
             f"{row['images_per_second']:,.0f} images/s",
             f"{duration(seconds_left)} left",
         )
@@ -90,11 +94,19 @@ def _validation_error(row: dict[str, Any]) -> str:
     return "" if error is None else f"validation error {error:.2%}"
 
 
-def _refurbished(row: dict[str, Any]) -> str:
-    if not row.get("refurbished"):
-        return ""
-    right = row.get("refurbishment_accuracy")
-    return f"refurbished {row['refurbished']:,}" + (f" ({right:.1%} right)" if right is not None else "")
+def _own_figures(row: dict[str, Any], metrics: Sequence[Metric]) -> str:
+    """What the method's own metrics have for the line; a count of 0 is not worth a word."""
+    pieces: list[str] = []
+    for metric in metrics:
+        value = row.get(metric.key)
+        if not metric.line or value is None or (metric.unit == "count" and not value):
+            continue
+        text = metric.line.format(value)
+        if text.startswith("(") and pieces:
+            pieces[-1] += f" {text}"
+        else:
+            pieces.append(text)
+    return "  ".join(pieces)
 
 
 def duration(seconds: float) -> str:

@@ -15,24 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import TrainerError
+from trainer.methods import METHODS
+from trainer.methods.base import Method
+from trainer.metrics import metric_of
 
 DIRECTORY = "tensorboard"
 """Where the event files are, in the run directory."""
 FILE_VERSION = "brain.Event:2"
 """From this version on TensorBoard drops outdated events at a SessionLog START."""
-SPLITS = ("train", "test", "validation")
-TAGS = {
-    "learning_rate": "training/learning_rate",
-    "clean_train_error": "train/clean_error",
-    "label_precision": "clean_set/label_precision",
-    "label_recall": "clean_set/label_recall",
-    "refurbishable": "refurbishment/refurbishable",
-    "refurbished": "refurbishment/refurbished",
-    "refurbishment_accuracy": "refurbishment/accuracy",
-    "seconds": "speed/seconds",
-    "images_per_second": "speed/images_per_second",
-}
-"""Columns of metrics.csv that are not named after a split."""
 
 
 class EventFiles:
@@ -61,6 +51,7 @@ class EventFiles:
         self._events, self._summaries, self._record_writer = event_pb2, summary_pb2, RecordWriter
         self._writer: Any = None
         self._epochs = 0
+        self._method: type[Method] = METHODS["default"]
 
     def start(self, facts: dict[str, Any]) -> None:
         """Open an event file; a fresh run's takes the place of those of the run that it replaces.
@@ -68,7 +59,7 @@ class EventFiles:
         Raises:
             OSError: the file cannot be written.
         """
-        self._epochs = facts["config"].epochs
+        self._epochs, self._method = facts["config"].epochs, METHODS[facts["config"].method]
         rows = facts["rows"]
         before = sorted(self.directory.glob("events.out.tfevents.*"))
         there = written_steps(before) if rows else set()
@@ -105,7 +96,7 @@ class EventFiles:
 
     def _write_row(self, row: dict[str, Any]) -> None:
         values = [
-            self._summaries.Summary.Value(tag=tag(column), simple_value=float(value))
+            self._summaries.Summary.Value(tag=tag(column, self._method), simple_value=float(value))
             for column, value in row.items()
             if column not in ("run", "epoch") and value is not None
         ]
@@ -117,13 +108,12 @@ class EventFiles:
         self._writer.flush()
 
 
-def tag(column: str) -> str:
+def tag(column: str, method: type[Method]) -> str:
     """Under which name TensorBoard shows a column of metrics.csv: "test_error" as "test/error"."""
-    base = column.removesuffix("_2")  # the second network's beside the first's
-    if base in TAGS:
-        return TAGS[base] + column[len(base) :]
-    split, _, measure = column.partition("_")
-    return f"{split}/{measure}" if split in SPLITS and measure else f"method/{column}"
+    metric = metric_of(column, method)
+    if metric is None or not metric.tag:
+        return f"method/{column}"
+    return metric.tag + column.removeprefix(metric.key)  # the second network's beside the first's
 
 
 def written_steps(paths: list[Path]) -> set[int]:

@@ -299,7 +299,7 @@ class _Training:
             "run": run + 1,
             "epoch": epoch + 1,
             "learning_rate": self.config.learning_rate_at(epoch),
-            **metrics.training_metrics(sums, self.method.num_networks),
+            **metrics.training_metrics(sums, self.method),
         }
         for split in self.data.held_out:
             totals = self.engine.evaluate(split)

@@ -1,4 +1,4 @@
-"""From an epoch's sums to the columns of metrics.csv, and from its rows to result.json.
+"""The table of metrics, and from an epoch's sums to the columns of metrics.csv, and from its rows to result.json.
 
 Clean labels count here alone; no method sees them. "best" is chosen on the test set and named so; "selected" is chosen
 on held-out training samples with the labels they have, and never mixed with it.
@@ -14,7 +14,38 @@ import numpy as np
 from trainer.data import TrainingData
 from trainer.engine.step import suffix
 from trainer.methods.base import Method
+from trainer.methods.metric import Metric
 
+TRAINING = (
+    Metric("train_loss", "training loss", "nats", "loss", "samples", tag="train/loss", each_network=True),
+    Metric("train_error", "training error", "share", "errors", "samples", tag="train/error", each_network=True),
+    Metric(
+        "clean_train_error",
+        "training error against the clean labels",
+        "share",
+        "clean_errors",
+        "samples",
+        tag="train/clean_error",
+        each_network=True,
+        needs_clean=True,
+    ),
+)
+"""What every method's steps tell."""
+EVALUATION = tuple(
+    Metric(f"{split}_{key}", f"{split} {title}", unit, tag=f"{split}/{key}", each_network=split == "test")
+    for split in ("test", "validation")
+    for key, title, unit in (
+        ("loss", "loss", "nats"),
+        ("error", "error", "share"),
+        ("balanced_error", "error, the mean of the classes' own", "share"),
+    )
+)
+"""What evaluation tells of each split."""
+PROGRESS = (
+    Metric("learning_rate", "learning rate", "", tag="training/learning_rate"),
+    Metric("seconds", "training time of the epoch", "seconds", tag="speed/seconds"),
+    Metric("images_per_second", "speed", "images/s", tag="speed/images_per_second"),
+)
 LAST_EPOCHS = 10
 """Over how many epochs `mean_last10_test_error` is taken."""
 
@@ -24,31 +55,23 @@ def totals(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
 
 
-def training_metrics(steps: dict[str, np.ndarray], num_networks: int) -> dict[str, Any]:
+def training_metrics(steps: dict[str, np.ndarray], method: Method | type[Method]) -> dict[str, Any]:
     """The columns that an epoch's training fills.
 
     Args:
-        steps: `step.run_method`'s sums, (steps,) float32 each; added in float64, so that the result does not hang on
+        steps: `step.run_method`'s sums, (steps,) float32 each; added in float64, so that the result does not depend on
             how the epoch was cut into calls.
     """
     sums = {key: float(np.sum(values, dtype=np.float64)) for key, values in steps.items()}
-    found: dict[str, Any] = {}
-    for number in range(num_networks):
-        own = suffix(number)
-        found[f"train_loss{own}"] = _share(sums, f"loss{own}", "samples")
-        found[f"train_error{own}"] = _share(sums, f"errors{own}", "samples")
-        found[f"clean_train_error{own}"] = _share(sums, f"clean_errors{own}", "samples")
-        found[f"label_precision{own}"] = _share(sums, f"clean_set_right{own}", f"clean_set{own}")
-        chose = bool(sums.get(f"clean_set{own}"))
-        found[f"label_recall{own}"] = _share(sums, f"clean_set_right{own}", "truly_clean") if chose else None
-    found |= {key: int(sums[key]) for key in ("refurbishable", "refurbished") if key in sums}
-    found["refurbishment_accuracy"] = _share(sums, "refurbished_right", "refurbished")
-    return found
+    return {
+        f"{metric.key}{mark}": metric.value(sums, mark)
+        for metric in (*TRAINING, *method.metrics)
+        for mark in _suffixes(metric, method)
+    }
 
 
-def _share(sums: dict[str, float], part: str, whole: str) -> float | None:
-    """sums[part] / sums[whole]; None where there is nothing to divide."""
-    return sums[part] / sums[whole] if part in sums and sums.get(whole) else None
+def _suffixes(metric: Metric, method: Method | type[Method]) -> list[str]:
+    return [suffix(number) for number in range(method.num_networks if metric.each_network else 1)]
 
 
 def evaluation_metrics(split: str, totals: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -77,20 +100,27 @@ def class_errors(confusion: np.ndarray) -> np.ndarray:
 
 def columns(method: Method, data: TrainingData) -> list[str]:
     """The columns of metrics.csv: those that this method and this dataset can fill."""
-    found = ["run", "epoch", "learning_rate"]
-    selects = "clean_set" in method.logs
-    refurbishes = "refurbished" in method.logs
     known = data.clean_labels is not None
+    own = [metric for metric in method.metrics if known or not metric.needs_clean]
+    training = [metric.key for metric in TRAINING if known or not metric.needs_clean]
+    names = ["run", "epoch", "learning_rate"]
     for number in range(method.num_networks):
-        names = ["train_loss", "train_error", "test_loss", "test_error"]
+        mark = suffix(number)
+        names += [f"{key}{mark}" for key in ("train_loss", "train_error", "test_loss", "test_error")]
         names += ["test_balanced_error"] * (not number)
-        names += ["clean_train_error"] * known
-        names += ["label_precision", "label_recall"] * (known and selects)
-        found += [f"{name}{suffix(number)}" for name in names]
-    found += ["validation_loss", "validation_error", "validation_balanced_error"] * ("validation" in data.held_out)
-    found += ["refurbishable", "refurbished"] * refurbishes
-    found += ["refurbishment_accuracy"] * (known and refurbishes)
-    return [*found, "seconds", "images_per_second"]
+        names += [f"{key}{mark}" for key in training if key not in ("train_loss", "train_error")]
+        names += [f"{metric.key}{mark}" for metric in own if metric.each_network]
+    names += [metric.key for metric in EVALUATION if "validation" in data.held_out and "validation" in metric.key]
+    names += [metric.key for metric in own if not metric.each_network]
+    return [*names, "seconds", "images_per_second"]
+
+
+def metric_of(column: str, method: type[Method]) -> Metric | None:
+    """The metric that a column of metrics.csv holds, for whichever network; None for one that no table has."""
+    metrics = {metric.key: metric for metric in (*TRAINING, *EVALUATION, *PROGRESS, *method.metrics)}
+    base, mark, number = column.rpartition("_")
+    of_network = metrics.get(base) if mark and number.isdecimal() else None
+    return metrics.get(column) or of_network
 
 
 def result(

@@ -53,8 +53,8 @@ def recorded(method: Method) -> Method:
             step = super().step(labels, logits, rows, knobs)
             if step.clean_sets:
                 picked = ops.stack([ops.cast(own, "int32") for own in step.clean_sets], axis=1)
-            if step.refurbished_labels is not None:
-                replaced = ops.cast(step.refurbished_labels, "int32")
+            if "refurbished" in step.labels:
+                replaced = ops.cast(step.labels["refurbished"], "int32")
             return step._replace(rows={**step.rows, "picked": picked, "replaced": replaced})
 
     made: Method = Recorded(**dataclasses.asdict(method))

@@ -86,7 +86,7 @@ class Comparison:
         for key, rows in step.rows.items():
             self.memory[key][ids] = np.asarray(rows)
         assert step.clean_sets == ()
-        assert step.refurbished_labels is None
+        assert not step.labels
         (loss,) = step.losses
         # float32 logits of about 10 are known to 1e-6, and so is a loss near 0
         np.testing.assert_allclose(float(loss), outcome.loss, rtol=1e-5, atol=1e-6)

@@ -104,7 +104,7 @@ def test_who_needs_no_hint_gets_none(others: dict[str, Any]) -> None:
 )
 def test_a_line_tells_of_the_epoch(others: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
-    console.start(facts())
+    console.start(facts(run_config("selfie")))
     capsys.readouterr()
     console.epoch(row(1, **others), 61.0)
     expected = f"run 2/3 epoch 1/4  loss 1.5000  test error 25.00%{said}  1,234 images/s  1 min 1 s left\n"

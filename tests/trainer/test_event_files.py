@@ -15,11 +15,14 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from tensorboard.util.tensor_util import make_ndarray
 
 from tests.trainer.test_console import RESULT, facts
+from tests.trainer.tiny import run_config
 from trainer.errors import TrainerError
 from trainer.event_files import EventFiles, tag, written_steps
+from trainer.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 EPOCHS, RUNS = 4, 3
+SELFIE = METHODS["selfie"]
 Curve = list[tuple[int, float]]
 
 
@@ -45,7 +48,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 def opened(directory: Path, done: int = 0) -> EventFiles:
     """Event files of a run that starts, or of one that is resumed after `done` epochs."""
     files = EventFiles(directory)
-    files.start(facts(epochs_done=done, rows=rows(done), runs=RUNS))
+    files.start(facts(run_config("selfie"), epochs_done=done, rows=rows(done), runs=RUNS))
     return files
 
 
@@ -99,7 +102,7 @@ def test_each_number_of_a_row_is_a_point_at_its_epoch_through_restarts(tmp_path:
     assert curves["refurbishment/refurbished"] == [(step, 10.0 * step) for step in steps]
     assert curves["clean_set/label_precision"] == [(step, 0.5) for step in steps if step > 2]
     assert dict(curves["training/learning_rate"]) == pytest.approx(dict.fromkeys(steps, 0.1))
-    assert curves.keys() == {tag(column) for column in row(1)} - {tag("run"), tag("epoch")}
+    assert curves.keys() == {tag(column, SELFIE) for column in row(1)} - {tag("run", SELFIE), tag("epoch", SELFIE)}
 
 
 def test_an_epoch_is_there_as_soon_as_it_is_told(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ def test_an_epoch_is_there_as_soon_as_it_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_columns_have_tags_in_groups(column: str, name: str) -> None:
-    assert tag(column) == name
+    assert tag(column, SELFIE) == name
 
 
 # Killed and resumed
@@ -240,7 +243,7 @@ def test_no_framework_is_loaded(tmp_path: Path) -> None:
         "for done in (0, 1):\n"
         "    files = EventFiles(Path(sys.argv[1]))\n"
         "    rows = [{'run': 1, 'epoch': 1, 'test_error': 0.5}] * done\n"
-        "    files.start({'config': SimpleNamespace(epochs=4), 'rows': rows})\n"
+        "    files.start({'config': SimpleNamespace(epochs=4, method='selfie'), 'rows': rows})\n"
         "    files.epoch({'run': 1, 'epoch': done + 1, 'test_error': 0.5}, 0.0)\n"
         "print(*(name for name in ('tensorflow', 'jax', 'keras') if name in sys.modules), end='')\n"
     )

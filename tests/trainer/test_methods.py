@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import VARIANTS, Method, Option, Step, default_warm_up, keep_count, smallest
 from trainer.methods.default import Default
+from trainer.metrics import EVALUATION, PROGRESS, TRAINING
 
 EPOCHS = 12
 SAMPLES, BATCH, CLASSES = 11, 6, 4
@@ -56,10 +58,8 @@ def values(step: Step) -> dict[str, Any]:
     found = {f"loss {number}": loss for number, loss in enumerate(step.losses)}
     found |= {f"row {key}": rows for key, rows in step.rows.items()}
     found |= {f"clean set {number}": clean_set for number, clean_set in enumerate(step.clean_sets)}
-    for name in ("refurbishable", "refurbished_labels"):
-        if getattr(step, name) is not None:
-            found[name] = getattr(step, name)
-    return found
+    found |= {f"tally {name}": tally for name, tally in step.tallies.items()}
+    return found | {f"labels {name}": labels for name, labels in step.labels.items()}
 
 
 def test_the_registry_is_goes_from_plain_training_to_selfie() -> None:
@@ -106,19 +106,34 @@ def test_a_step_gives_back_rows_of_the_memory_s_shape_and_type(method: Method, e
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
-def test_a_step_tells_what_the_method_says_it_logs(method: Method, epoch: int, tf: Any) -> None:
+def test_a_step_tells_what_the_method_s_metrics_are_made_of(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
     step = method.step(labels, logits, rows, knobs(method, epoch))
-    assert len(step.clean_sets) == (method.num_networks if "clean_set" in method.logs else 0)
-    assert (step.refurbished_labels is not None) == ("refurbished" in method.logs)
-    assert (step.refurbishable is not None) == ("refurbished" in method.logs)
-    for mask in (*step.clean_sets, step.refurbishable):
-        if mask is not None:
-            assert np.asarray(mask).dtype == np.bool_
-            assert np.shape(mask) == (BATCH,)
-    if step.refurbished_labels is not None:
-        assert np.asarray(step.refurbished_labels).dtype == np.int32
-        assert np.shape(step.refurbished_labels) == (BATCH,)
+    chooses = any(metric.part == "clean_set_right" for metric in method.metrics)
+    assert len(step.clean_sets) == (method.num_networks if chooses else 0)
+    own = {metric.part for metric in method.metrics} - {"clean_set_right"}
+    told = {*step.tallies, *step.labels, *(f"{name}_right" for name in step.labels)}
+    assert own <= told, "a metric is made of what steps tell"
+    assert {*step.tallies, *step.labels} <= own, "what steps tell is a metric"
+    for mask in (*step.clean_sets, *step.tallies.values()):
+        assert np.asarray(mask).dtype in (np.bool_, np.float32)
+        assert np.shape(mask) == (BATCH,)
+    for replacing in step.labels.values():
+        assert np.asarray(replacing).dtype == np.int32
+        assert np.shape(replacing) == (BATCH,)
+
+
+def test_a_method_s_metrics_are_fit_to_be_shown(method: Method) -> None:
+    for metric in method.metrics:
+        assert re.fullmatch(r"[a-z][a-z_]*", metric.key)
+        assert metric.title
+        assert metric.unit in ("share", "count", "nats")
+        assert "/" in metric.tag
+        assert metric.needs_clean == metric.part.endswith("_right"), "what is right is counted by the clean labels"
+        assert (metric.unit == "count") == (not metric.whole)
+        assert metric.line.format(0.5 if metric.whole else 5) or not metric.line
+    keys = [metric.key for metric in (*TRAINING, *EVALUATION, *PROGRESS, *method.metrics)]
+    assert len(set(keys)) == len(keys)
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])

@@ -23,6 +23,8 @@ from trainer.loop import train
 from trainer.methods import METHODS
 from trainer.metrics import class_errors, columns, evaluation_metrics, result, totals, training_metrics
 
+SELFIE, CO_TEACHING = METHODS["selfie"], METHODS["co-teaching"]
+
 # What an evaluation tells
 
 UNEVEN = np.array([[90, 10, 0], [0, 0, 0], [1, 0, 1]])
@@ -93,20 +95,20 @@ def sums(**others: float) -> dict[str, np.ndarray]:
 
 
 def test_training_s_figures_are_shares_of_the_samples() -> None:
-    found = training_metrics(sums(), 1)
+    found = training_metrics(sums(), SELFIE)
     assert (found["train_loss"], found["train_error"], found["clean_train_error"]) == (7.5 / 20, 6 / 20, 3 / 20)
     assert found["label_precision"] is None
     assert found["label_recall"] is None
 
 
 def test_precision_and_recall_of_the_clean_set() -> None:
-    found = training_metrics(sums(clean_set=6, clean_set_right=4), 1)
+    found = training_metrics(sums(clean_set=6, clean_set_right=4), SELFIE)
     assert found["label_precision"] == pytest.approx(6 / 9)
     assert found["label_recall"] == pytest.approx(6 / 12)
 
 
 def test_without_a_choice_there_is_no_precision_and_no_recall() -> None:
-    found = training_metrics(sums(clean_set=0, clean_set_right=0), 1)
+    found = training_metrics(sums(clean_set=0, clean_set_right=0), SELFIE)
     assert found["label_precision"] is None
     assert found["label_recall"] is None
 
@@ -116,7 +118,7 @@ def test_each_network_s_training_is_told_apart() -> None:
         sums(
             loss_2=10, errors_2=6, clean_errors_2=0, clean_set=6, clean_set_right=4, clean_set_2=4, clean_set_right_2=4
         ),
-        2,
+        CO_TEACHING,
     )
     assert (found["train_loss"], found["train_loss_2"]) == (7.5 / 20, 15 / 20)
     assert (found["train_error_2"], found["clean_train_error_2"]) == (9 / 20, 0.0)
@@ -126,13 +128,13 @@ def test_each_network_s_training_is_told_apart() -> None:
 def test_sums_are_added_so_that_slices_make_no_difference() -> None:
     values = np.random.default_rng(0).uniform(0, 100, 999).astype(np.float32)
     steps = {"samples": np.ones(999, np.float32), "loss": values}
-    whole = training_metrics(steps, 1)
+    whole = training_metrics(steps, SELFIE)
     for cuts in ([1], [500], list(range(1, 999))):
         parts = [
             dict(zip(steps, part, strict=True))
             for part in zip(*(np.split(v, cuts) for v in steps.values()), strict=True)
         ]
-        assert training_metrics(totals(parts), 1) == whole
+        assert training_metrics(totals(parts), SELFIE) == whole
 
 
 # Columns

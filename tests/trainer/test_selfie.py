@@ -178,8 +178,8 @@ class Comparison:
         chosen = set() if epoch < self.scenario.warm_up else outcome.clean
         (clean_set,) = step.clean_sets
         assert set(np.flatnonzero(clean_set)) == chosen
-        assert set(np.flatnonzero(step.refurbishable)) == outcome.certain
-        found = np.asarray(step.refurbished_labels)
+        assert set(np.flatnonzero(step.tallies["refurbishable"])) == outcome.certain
+        found = np.asarray(step.labels["refurbished"])
         assert {p: found[p] for p in np.flatnonzero(found != -1)} == outcome.refurbished
 
     def compare_memory(self) -> None:
@@ -278,11 +278,11 @@ def test_the_history_before_the_step_decides_and_then_takes_up_its_prediction(tf
     method = selfie(refurbish="certain")
     memory = memory_of(method, [[1, 1, 1]], 4)
     first = take_step(method, memory, [0], one_hot([2], 4))
-    assert np.asarray(first.refurbishable).tolist() == [True]
-    assert np.asarray(first.refurbished_labels).tolist() == [1]
+    assert np.asarray(first.tallies["refurbishable"]).tolist() == [True]
+    assert np.asarray(first.labels["refurbished"]).tolist() == [1]
     assert memory["history"].tolist() == [[2, 1, 1]], "the oldest slot takes the new prediction"
     second = take_step(method, memory, [0], one_hot([2], 4))
-    assert np.asarray(second.refurbishable).tolist() == [False]
+    assert np.asarray(second.tallies["refurbishable"]).tolist() == [False]
     assert memory["history"].tolist() == [[2, 2, 1]]
 
 
@@ -291,7 +291,7 @@ def test_one_deviating_vote_of_15_is_certain_only_among_200_classes(tf: Any, num
     method = selfie(history_length=15)
     memory = memory_of(method, [[1] * 14 + [0], [1] * 15], num_classes)
     step = take_step(method, memory, [0, 0], one_hot([1, 1], num_classes))
-    assert np.asarray(step.refurbishable).tolist() == [certain, True]
+    assert np.asarray(step.tallies["refurbishable"]).tolist() == [certain, True]
 
 
 def test_uncertainty_is_the_entropy_over_that_of_equal_frequencies(tf: Any) -> None:
@@ -312,7 +312,7 @@ def test_a_sample_without_a_full_history_is_not_refurbishable_at_any_threshold(t
     method = selfie(uncertainty_threshold=1.0)
     memory = memory_of(method, [[], [1], [1, 1], [1, 1, 1]], 4)
     step = take_step(method, memory, [0] * 4, one_hot([1] * 4, 4))
-    assert np.asarray(step.refurbishable).tolist() == [False, False, False, True]
+    assert np.asarray(step.tallies["refurbishable"]).tolist() == [False, False, False, True]
 
 
 def test_of_equal_losses_the_first_in_the_batch_are_clean(tf: Any) -> None:
@@ -330,7 +330,7 @@ def test_a_unanimous_history_has_uncertainty_0_under_xla_too(tf: Any, history_le
     knobs = {key: tf.constant(value, tf.float32) for key, value in method.knobs(0, 1, 0.4).items()}
     labels, logits = tf.constant([0]), tf.constant(one_hot([2], 10))
     step = tf.function(method.step, jit_compile=True)(labels, (logits,), rows, knobs)
-    assert bool(step.refurbishable[0])
+    assert bool(step.tallies["refurbishable"][0])
 
 
 def test_restart_lowers_the_noise_rate_to_the_share_never_refurbished_and_never_raises_it(tf: Any) -> None:

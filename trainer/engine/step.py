@@ -107,12 +107,11 @@ def _sums(
 ) -> dict[str, Tensor]:
     count = ops.cast(ops.shape(labels)[0], "float32")
     sums = {"samples": count}
-    if step.refurbishable is not None:
-        sums["refurbishable"] = _count(step.refurbishable)
-    if step.refurbished_labels is not None:
-        sums["refurbished"] = _count(step.refurbished_labels >= 0)
+    sums |= {name: _count(values) for name, values in step.tallies.items()}
+    for name, replacing in step.labels.items():
+        sums[name] = _count(replacing >= 0)
         if clean_labels is not None:
-            sums["refurbished_right"] = _count(ops.equal(step.refurbished_labels, clean_labels))
+            sums[f"{name}_right"] = _count(ops.equal(replacing, clean_labels))
     for number, (loss, prediction) in enumerate(zip(step.losses, predictions, strict=True)):
         own = suffix(number)
         sums[f"loss{own}"] = loss * count

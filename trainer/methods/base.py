@@ -18,6 +18,7 @@ import numpy as np
 
 from trainer import ops
 from trainer.errors import TrainerError
+from trainer.methods.metric import Metric
 
 Tensor = Any
 """An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
@@ -43,17 +44,18 @@ class Step(NamedTuple):
         rows: the batch's rows of the memory, to be written back.
         clean_sets: for each network (B,) bool, the samples taken as clean by its losses, all False while the choice
             is not in use; empty for a method that takes no such choice.
-        refurbishable: (B,) bool, the samples whose label is replaced because it is certain now, or None.
-        refurbished_labels: (B,) int32, the label a sample trains on in place of its given one, -1 where it
-            keeps that; or None.
+        tallies: by name (B,) bool or float32, what the method's metrics count: the engine adds each up over the epoch,
+            under its name.
+        labels: by name (B,) int32, labels that the method puts in the place of the given ones, -1 where there is
+            none. The engine counts those there are under the name, and the right ones under the name with "_right".
         updates: for a method with `second_pass`, what each network trains on in place of its loss; empty for others.
     """
 
     losses: tuple[Tensor, ...]
     rows: dict[str, Tensor]
     clean_sets: tuple[Tensor, ...] = ()
-    refurbishable: Tensor | None = None
-    refurbished_labels: Tensor | None = None
+    tallies: dict[str, Tensor] = {}  # noqa: RUF012 (never written to, and frameworks know no read-only one)
+    labels: dict[str, Tensor] = {}  # noqa: RUF012
     updates: tuple[Update, ...] = ()
 
 
@@ -94,8 +96,8 @@ class Method(ABC):
     """Where the method comes from: authors, title, venue."""
     options: ClassVar[tuple[Option, ...]] = ()
     num_networks: ClassVar[int] = 1
-    logs: ClassVar[frozenset[str]] = frozenset()
-    """What its steps tell beside the loss: "clean_set", "refurbished"."""
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """What its steps tell beside loss and error, in the order of the columns."""
 
     @classmethod
     @abstractmethod

@@ -34,6 +34,7 @@ from trainer.methods.base import (
     mean_over,
     smallest,
 )
+from trainer.methods.metric import CLEAN_SET
 
 RAMP_SHARE = 0.15
 """T_k over the epochs in SELFIE's comparison: 15 of 100."""
@@ -56,7 +57,7 @@ class CoTeaching(Method):
         "Extremely Noisy Labels, NIPS 2018"
     )
     num_networks = 2
-    logs = frozenset({"clean_set"})
+    metrics = CLEAN_SET
     options = (
         Option(
             "ramp_epochs",

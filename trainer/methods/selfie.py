@@ -9,7 +9,7 @@
 | H_x(q), label history | memory `history` (N, q), a ring; `seen` (N,) counts what was written |
 | F(x; q), predictive uncertainty, eq. 4 | `uncertainty` |
 | C, clean samples | `clean_set`: the ceil((1 - τ)|M|) of smallest loss |
-| R, refurbishable samples | `refurbishable`: F(x; q) <= ε |
+| R, refurbishable samples | `certain`, the tally `refurbishable`: F(x; q) <= ε |
 | y_refurb, eq. 5 | memory `refurbished_label` (N,), -1 where there is none |
 
 One forward pass a step: the predictions it makes are written to the history after the step has chosen by what the
@@ -42,6 +42,7 @@ from trainer.methods.base import (
     mean_over,
     smallest,
 )
+from trainer.methods.metric import CLEAN_SET, Metric
 
 MAX_HISTORY = 15
 """q of the paper; a shorter warm-up shortens it."""
@@ -81,7 +82,36 @@ class Selfie(Method):
     name = "selfie"
     title = "clean samples by small loss, and refurbished labels where past predictions agree"
     paper = "Song, Kim, Lee: SELFIE: Refurbishing Unclean Samples for Robust Deep Learning, ICML 2019"
-    logs = frozenset({"clean_set", "refurbished"})
+    metrics = (
+        *CLEAN_SET,
+        Metric(
+            "refurbishable",
+            "samples whose history was certain",
+            "count",
+            part="refurbishable",
+            tag="refurbishment/refurbishable",
+        ),
+        Metric(
+            "refurbished",
+            "samples trained on a refurbished label",
+            "count",
+            part="refurbished",
+            tag="refurbishment/refurbished",
+            line="refurbished {:,}",
+            plotted=True,
+        ),
+        Metric(
+            "refurbishment_accuracy",
+            "share of the refurbished labels that is right",
+            "share",
+            part="refurbished_right",
+            whole="refurbished",
+            tag="refurbishment/accuracy",
+            line="({:.1%} right)",
+            needs_clean=True,
+            plotted=True,
+        ),
+    )
     options = (
         Option("warm_up", int, "Epochs of plain training first, γ.", "a quarter of the epochs", minimum=0),
         Option(
@@ -222,8 +252,8 @@ class Selfie(Method):
             losses=(mean_over(in_update, cross_entropy(targets, log_p)),),
             rows=self._record(rows, own_logits, uncertainty, remembered),
             clean_sets=(ops.logical_and(clean, ops.logical_not(warm_up)),),
-            refurbishable=certain,
-            refurbished_labels=ops.where(in_use, remembered, -1),
+            tallies={"refurbishable": certain},
+            labels={"refurbished": ops.where(in_use, remembered, -1)},
             updates=(Update(targets, in_update),) if self.second_pass else (),
         )
 
