@@ -518,3 +518,15 @@ def test_a_resumed_run_ends_with_the_bytes_of_an_uninterrupted_one(method: str, 
         tables.append([{key: cell for key, cell in row.items() if key not in TIMING} for row in rows])
     assert tables[0] == tables[1]
     assert len(tables[0]) == (6 if method == "selfie" else 3)
+
+
+def test_xla_knows_the_option_by_which_a_gpu_is_asked_for_determinism() -> None:
+    code = (
+        "import jax\n"
+        "def compiled(option): return jax.jit(lambda x: x + 1, compiler_options={option: True})(1)\n"
+        "print(compiled('xla_gpu_deterministic_ops'))\n"
+        "try: compiled('xla_gpu_no_such_option')\n"
+        "except Exception as error: print('xla_gpu_no_such_option' in str(error))\n"
+    )
+    status, out, err = finish(start([sys.executable, "-c", code]))
+    assert (status, out.split(), err) == (0, ["2", "True"], "")

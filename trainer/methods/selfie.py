@@ -148,7 +148,7 @@ class Selfie(Method):
             "passes",
             int,
             "Forward passes a step. 1: losses, choice and gradient from the same one; 2: choose by one, train by "
-            "another in which batch norm sees the chosen samples alone (official code); a third dearer, or more.",
+            "another in which batch norm sees the chosen samples alone (official code).",
             "1; 2 with --variant official",
             minimum=1,
             maximum=2,
