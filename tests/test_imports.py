@@ -29,8 +29,8 @@ DATATOOLS_LAYERS = [
 ]
 TRAINER_LAYERS = [
     {"commands"},
-    {"sweep", "relabel", "noise_estimate", "estimation"},
-    {"loop", "weights", "prediction", "console", "report", "json_lines", "event_files"},
+    {"sweep", "relabel", "noise_estimate", "estimation", "api"},
+    {"loop", "run", "weights", "prediction", "console", "report", "json_lines", "event_files"},
     {"reporting", "run_log", "stopping", "metrics"},
     {"checkpoint"},
     {"engine"},

@@ -1,0 +1,97 @@
+"""What the commands do, for Python: `train` and `predict`. `trainer.run.load_run` opens what they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datatools.format.dataset import Dataset, open_dataset
+from trainer.config import resolve
+from trainer.errors import TrainerError
+from trainer.methods import METHODS
+from trainer.run import Run, load_run
+
+
+def train(
+    method: str,
+    dataset: Dataset | Path | str,
+    directory: Path | str | None = None,
+    *,
+    reporter: Any = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    checkpoint_every: int = 1,
+    **settings: Any,
+) -> Run:
+    """Train a method on a dataset, as `trainer run` does.
+
+    Args:
+        method: a name of METHODS. dataset: opened, or its directory.
+        directory: of the run; None for runs/DATASET/METHOD-NETWORK-seedSEED.
+        reporter: who is told of it, a `trainer.reporting.Reporter`; None for the lines and the bar of the command.
+        overwrite, resume, force, checkpoint_every: as the options of the command.
+        settings: the other options of the command by their names, with underscores, a method's own among them:
+            preset, network, epochs, seed, …, warm_up, ….
+
+    Returns:
+        The finished run.
+
+    Raises:
+        TypeError: a setting that neither the command nor the method has.
+        TrainerError: as the command says it.
+    """
+    from trainer.console import Console
+    from trainer.loop import train as train_run
+
+    if method not in METHODS:
+        raise TrainerError(f"method '{method}': not known; known are {', '.join(METHODS)}")
+    opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    of_method = {option.name for option in METHODS[method].options}
+    options = {name: value for name, value in settings.items() if name in of_method}
+    config = resolve(
+        method,
+        opened,
+        method_options=options,
+        **{name: value for name, value in settings.items() if name not in of_method},
+    )
+    if directory is None:
+        directory = Path("runs") / opened.metadata.name / f"{config.method}-{config.network}-seed{config.seed}"
+    train_run(
+        config,
+        opened,
+        Path(directory),
+        Console() if reporter is None else reporter,
+        overwrite=overwrite,
+        resume=resume,
+        force=force,
+        checkpoint_every=checkpoint_every,
+    )
+    return load_run(directory)
+
+
+def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> np.ndarray:
+    """Class probabilities of images, by the network of a finished run.
+
+    Args:
+        run: opened, or its directory. images: (N, H, W, C) uint8, of the size that it was trained on. which: "last",
+            or "selected" for the epoch selected on held-out samples.
+
+    Returns:
+        (N, K) float32, each row sums to 1.
+
+    Raises:
+        TrainerError: the run is not finished, or has no such weights; or the images are of another kind or shape.
+    """
+    from trainer.prediction import predict as predict_probabilities
+
+    opened = run if isinstance(run, Run) else load_run(run)
+    network = opened.network(which)
+    expected = tuple(network.input_shape[1:])
+    if images.dtype != np.uint8 or images.shape[1:] != expected:
+        raise TrainerError(
+            f"images of shape {images.shape}, {images.dtype}: (N, {', '.join(map(str, expected))}) uint8 is expected"
+        )
+    return predict_probabilities(network, images)
