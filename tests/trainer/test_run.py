@@ -30,7 +30,7 @@ def dataset(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> trainer.Run:
     directory = tmp_path_factory.mktemp("runs") / "selfie"
-    options = {"warm_up": 1, "history_length": 1, "restarts": 1}
+    options: dict[str, Any] = {"warm_up": 1, "history_length": 1, "restarts": 1}
     return trainer.train("selfie", str(dataset.path), str(directory), reporter=Silent(), **SETTINGS, **options)
 
 
