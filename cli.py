@@ -1,77 +1,40 @@
-"""The door: the groups `datatools` and `trainer`, and how they answer a user's mistake.
+"""The door of the checkout: `python cli.py datatools …` and `python cli.py trainer …`, without an installation.
 
-Nothing is here but the list of commands; each is imported when it is called or shown.
+The two groups live in their packages, where the installed commands `datatools` and `trainer` start too; a wheel
+does not hold this file. A group is imported when it is first used: `datatools` needs nothing of `trainer`.
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-import click
+if TYPE_CHECKING:
+    from datatools.commands import COMMANDS as DATATOOLS_COMMANDS
+    from datatools.commands import main as datatools
+    from trainer.commands import COMMANDS as TRAINER_COMMANDS
+    from trainer.commands import main as trainer
 
-from datatools.errors import DataToolsError
+__all__ = ["DATATOOLS_COMMANDS", "TRAINER_COMMANDS", "datatools", "trainer"]
 
-DATATOOLS_COMMANDS = ("convert", "corrupt", "info", "verify", "plot", "show", "compare", "export")
-TRAINER_COMMANDS = ("run", "sweep", "report", "relabel", "estimate-noise", "list")
-
-
-class Door(click.Group):
-    """A group whose commands live in `<name>.commands.<command>`, and that turns expected errors into one line."""
-
-    def __init__(self, name: str, commands: tuple[str, ...], help: str) -> None:
-        super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
-        self.command_names = commands
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.command_names)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.command_names:
-            return None
-        own = cmd_name.replace("-", "_")  # a Python name
-        return cast(click.Command, getattr(import_module(f"{self.name}.commands.{own}"), own))
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except DataToolsError as error:
-            self._fail(str(error))
-        except OSError as error:  # disk full, no permission, a path through a file: the system's own words
-            where = f"{error.filename}: " if error.filename else ""
-            self._fail(f"{where}{error.strerror or error}; free or choose another place and run it again")
-        except MemoryError:
-            self._fail("out of memory; close other programs or use a smaller set (--limit)")
-
-    def _fail(self, message: str) -> None:
-        print(f"{self.name}: error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(1)
+GROUPS = ("datatools", "trainer")
 
 
-version_option = click.version_option(package_name="selfie-noisy-labels", message="%(package)s %(version)s")
-datatools = version_option(
-    Door(
-        "datatools",
-        DATATOOLS_COMMANDS,
-        """Image sets as binary batches with controlled label noise.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'cli' has no attribute '{name}'")
+    group = name.partition("_")[0].lower()
+    return getattr(import_module(f"{group}.commands"), "main" if name == group else "COMMANDS")
 
-    \b
-    datatools convert --dataset cifar10        data/raw -> data/cifar10
-    datatools corrupt --rate 0.2 --type pair   data/cifar10 -> data/cifar10-pair-0.2-seed0
-    """,
-    )
-)
-trainer = version_option(
-    Door(
-        "trainer",
-        TRAINER_COMMANDS,
-        """Train image classifiers on noisy labels: SELFIE and its baselines.
 
-    \b
-    trainer run selfie                         on the only noisy dataset under data/
-    trainer run default --preset quick         a small network and few epochs, for a CPU
-    trainer list                               methods and networks, with papers and sizes
-    """,
-    )
-)
+def main(arguments: list[str]) -> None:
+    """Hand `arguments` after the first to the group that the first one names."""
+    if not arguments or arguments[0] not in GROUPS:
+        sys.exit(f"usage: python cli.py {{{','.join(GROUPS)}}} COMMAND …; --help after either shows its commands")
+    group, *rest = arguments
+    __getattr__(group).main(rest, prog_name=f"python cli.py {group}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
