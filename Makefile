@@ -1,5 +1,9 @@
 # make quickstart: set up, then convert, corrupt, train and compare on data that needs no download
 # make test:       set up, then ruff, mypy and all tests
+# make check:      set up, then ruff, mypy and the fast tests: under a minute on two cores
+# make durations:  run all tests and record in tests/slow_tests.txt which are slow
+# make site:       the documentation as a site, in site/
+# make matrix:     the fast tests on every Python there is of 3.11 to 3.13, and with the oldest dependencies promised
 # make test-browser: set up, then look at the report's page in a headless Chromium, installed with apt where there is none
 # make test-ray:   set up with Ray, then a sweep on a cluster of two nodes on this machine, one of which is killed
 
@@ -12,7 +16,7 @@ OUT    ?= quickstart
 DATA    = $(OUT)/data
 RUNS    = $(OUT)/runs
 
-.PHONY: help install quickstart test test-browser test-ray lint docs clean
+.PHONY: help install quickstart check test durations site matrix test-browser test-ray lint docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -52,6 +56,24 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# Fast tests and types take a core each for most of the time; a mypy that has run before is done in seconds.
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile -m 'not slow' --durations 3 --durations-min 1
+
+durations: $(VENV)/.installed-dev
+	rm -f .durations.tsv
+	$(BIN)/python -m pytest -p tests.durations
+	$(BIN)/python tests/durations.py
+
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+matrix:
+	$(PYTHON) tests/matrix.py
+
 test-browser: $(VENV)/.installed-dev
 	@command -v chromium chromium-browser google-chrome >/dev/null || { \
 	    command -v apt-get >/dev/null \
@@ -73,4 +95,4 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/commands.py
 
 clean:
-	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(OUT) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
