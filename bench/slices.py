@@ -28,6 +28,8 @@ UNFINISHED_STATUS = 3
 """Exit status of a call whose slice was over before its work was: the same call goes on."""
 MARGIN, SPARE_SECONDS = 1.2, 5.0
 """An epoch may take this much longer than the longest one so far."""
+EARLIER_EPOCHS = 10
+"""So many epochs of earlier calls are looked at."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Plan:
         parts = [self.method, own["network"], f"{own['epochs']}epochs", f"seed{own['seed']}"]
         usual = {"engine": "tensorflow", "precision": "float32", "variant": "paper"}
         parts += [str(own[key]) for key, value in usual.items() if own.get(key, value) != value]
+        parts += ["deterministic"] * own.get("deterministic", False)
         return work / "runs" / self.data.name / "-".join(parts)
 
     def finished(self, work: Path) -> bool:
@@ -109,7 +112,10 @@ class Slice:
     """The time of one call, and a `Reporter` that ends a run when it is over.
 
     On a CPU a run hears a signal about every second. On a GPU an epoch goes to the engine whole: there a run ends after
-    an epoch, its checkpoint just saved, when the next one might not fit.
+    an epoch, its checkpoint just saved, when the next one might not fit. A run's first epoch in a call loads, compiles
+    the evaluation and chooses algorithms, so it says little of the next one: what an epoch takes is told by the later
+    ones; before there are any, by the run's epochs of earlier calls; and where there are none of these either, another
+    epoch is begun while any time is left. So a call whose epochs are longer than half of it ends late, but once a run.
     """
 
     def __init__(self, minutes: float | None, shown: Any, started: float = STARTED) -> None:
@@ -120,7 +126,9 @@ class Slice:
         """Whether it has ended a run."""
         self._on_cpu = True
         self._begun = self._last = time.monotonic()
+        self._earlier: list[float] = []
         self._epochs: list[float] = []
+        self._loading = self._compiling = 0.0
         self._longest_start = 0.0
 
     @property
@@ -130,15 +138,18 @@ class Slice:
 
     def has_room(self) -> bool:
         """Whether another run can get to where it is able to stop; the first one of a call always begins."""
-        room = not self._longest_start or self.left > 2 * self._longest_start
+        room = not self._longest_start or self.left > self._longest_start
         self._begun = time.monotonic()
         return room
 
     def start(self, facts: dict[str, Any]) -> None:
         self.shown.start(facts)
         self._on_cpu, self._epochs, self._last = facts["on_cpu"], [], time.monotonic()
+        self._earlier = [float(row["seconds"]) for row in facts["rows"][-EARLIER_EPOCHS:]]
+        self._compiling = facts["compile_seconds"] or 0.0
+        self._loading = max(0.0, self._last - self._begun - self._compiling)
         if self._on_cpu:
-            self._started_up()
+            self._started_up(0.0)
 
     def steps(self, done: int, total: int) -> None:
         self.shown.steps(done, total)
@@ -154,9 +165,8 @@ class Slice:
         if self._on_cpu:
             return
         if len(self._epochs) == 1:
-            self._started_up()
-        longest = max(self._epochs[1:] or self._epochs)  # the first one compiles
-        if seconds_left and self.left < MARGIN * longest + SPARE_SECONDS:
+            self._started_up(self._epochs[0])
+        if seconds_left and self.left < MARGIN * self._next_epoch() + SPARE_SECONDS:
             from trainer.stopping import RunStoppedError
 
             self.over = True
@@ -168,8 +178,21 @@ class Slice:
     def finish(self, directory: Path, result: dict[str, Any]) -> None:
         self.shown.finish(directory, result)
 
-    def _started_up(self) -> None:
-        self._longest_start = max(self._longest_start, time.monotonic() - self._begun)
+    def _next_epoch(self) -> float:
+        """Seconds that the next epoch is known to take; 0 where nothing but the first one of this call is known.
+
+        Of earlier calls the shortest epoch counts: each of them had a first one too. Never more than this call's first
+        one took, as they may have been on a slower device.
+        """
+        first, *later = self._epochs
+        if later:
+            return max(later)
+        return min(first, *self._earlier) if self._earlier else 0.0
+
+    def _started_up(self, first_epoch: float) -> None:
+        """Note what a run needs before it can stop; another one may compile, and train, twice as much."""
+        needed = self._loading + 2 * (self._compiling + first_epoch)
+        self._longest_start = max(self._longest_start, needed)
 
 
 def train_all(plans: Sequence[Plan], work: Path, own: Slice, force: bool, write: Callable[[], None]) -> bool:
@@ -214,31 +237,45 @@ def run_script(work: Callable[[], bool]) -> None:
         sys.exit(UNFINISHED_STATUS)
 
 
+ERRORS = ("best_test_error", "last_test_error", "mean_last10_test_error")
+"""Of each network, in result.json."""
+
+
 def measured(plan: Plan, work: Path) -> dict[str, Any]:
     """What a run has given so far: the figures of result.json and its last epoch's, or how far it is.
 
-    Errors and shares are fractions; what a method does not have is left out.
+    Errors and shares are fractions; what a method does not have is left out, as "second_network", and "runs" where it
+    does not restart.
     """
     directory = plan.directory(work)
     rows = metrics_rows(directory)
     found: dict[str, Any] = {"method": plan.method, "noise": f"{plan.data.noise} {plan.data.rate:g}"}
     found["seed"] = plan.settings["seed"]
     if not plan.finished(work):
-        best = min((float(row["test_error"]) for row in rows), default=None)
-        return {**found, "finished": False, "epochs_done": len(rows), "best_test_error_so_far": best}
+        found |= {"finished": False, "epochs_done": len(rows), "best_test_error_so_far": _best(rows, "test_error")}
+        second = _best(rows, "test_error_2")
+        return found if second is None else {**found, "second_network": {"best_test_error_so_far": second}}
     result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    keys = ("best_test_error", "last_test_error", "mean_last10_test_error", "best_test_error_all_runs")
     found |= {"finished": True, "epochs_done": len(rows)}
-    found |= {key: round(result[key], 4) for key in keys}
+    found |= _rounded({key: result[key] for key in (*ERRORS, "best_test_error_all_runs")})
     for key in ("label_precision", "label_recall", "refurbishment_accuracy", "clean_train_error"):
         if rows[-1].get(key):
             found[key] = round(float(rows[-1][key]), 4)
     if rows[-1].get("refurbished"):
         found["refurbished"] = int(rows[-1]["refurbished"])
-    for key in ("second_network", "runs"):
-        if key in result and len(result[key]) > 1:
-            found[key] = result[key]
+    if "second_network" in result:
+        found["second_network"] = _rounded(result["second_network"])
+    if len(result.get("runs", ())) > 1:
+        found["runs"] = [_rounded({key: run[key] for key in ERRORS}) for run in result["runs"]]
     return found
+
+
+def _best(rows: Sequence[dict[str, str]], column: str) -> float | None:
+    return min((float(row[column]) for row in rows if row.get(column)), default=None)
+
+
+def _rounded(errors: dict[str, float]) -> dict[str, float]:
+    return {key: round(error, 4) for key, error in errors.items()}
 
 
 def metrics_rows(directory: Path) -> list[dict[str, str]]:

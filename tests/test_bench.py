@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     import importlib
 
     return importlib.import_module
+
+
+STARTED: dict[str, Any] = {"rows": [], "compile_seconds": None}
+"""What a reporter is told at the start of a fresh run, as far as a slice asks; on_cpu comes with it."""
 
 
 class Silent:
@@ -90,8 +95,16 @@ def test_four_methods_plans_every_run_once_seed_by_seed(bench: Callable[[str], A
 
 def test_another_setting_is_another_run_directory(bench: Callable[[str], Any], tmp_path: Path) -> None:
     script = bench("paper_gpu")
-    others = ["", "--epochs 3", "--network small-cnn", "--limit 9", "--engine jax", "--precision bfloat16", "--seeds 1"]
-    others += ["--variant official", "--noise symmetric", "--rate 0.2"]
+    others = [
+        "",
+        "--epochs 3",
+        "--network small-cnn",
+        "--limit 9",
+        "--engine tensorflow",
+        "--precision bfloat16",
+        "--seeds 1",
+    ]
+    others += ["--variant official", "--noise symmetric", "--rate 0.2", "--deterministic", "--precision tf32"]
     given = [script.parse(["--work", "w", *other.split()]) for other in others]
     assert len({script.plans(arguments)[0].directory(tmp_path) for arguments in given}) == len(others)
 
@@ -112,10 +125,13 @@ def test_the_papers_figures_are_found_by_noise_and_rate(bench: Callable[[str], A
 def test_a_toy_is_named_so(bench: Callable[[str], Any]) -> None:
     script = bench("paper_gpu")
     named = {
-        "": "paper_gpu-pair-0.4-tensorflow",
-        "--noise symmetric --engine jax --precision bfloat16": "paper_gpu-symmetric-0.4-jax-bfloat16",
-        "--epochs 3 --variant official": "paper_gpu-toy-pair-0.4-tensorflow-official",
-        "--limit 300": "paper_gpu-toy-pair-0.4-tensorflow",
+        "": "paper_gpu-pair-0.4-jax",
+        "--seeds 0 1 2": "paper_gpu-pair-0.4-jax",
+        "--seeds 3 4": "paper_gpu-pair-0.4-jax-seeds3_4",
+        "--noise symmetric --engine tensorflow --precision tf32": "paper_gpu-symmetric-0.4-tensorflow-tf32",
+        "--deterministic": "paper_gpu-pair-0.4-jax-deterministic",
+        "--epochs 3 --variant official": "paper_gpu-toy-pair-0.4-jax-official",
+        "--limit 300": "paper_gpu-toy-pair-0.4-jax",
     }
     for given, name in named.items():
         arguments = script.parse(["--work", "w", *given.split()])
@@ -123,16 +139,31 @@ def test_a_toy_is_named_so(bench: Callable[[str], Any]) -> None:
         assert ("toy" in script.title(arguments)) == ("toy" in name)
 
 
+def test_paper_gpu_makes_one_seed_of_all_methods_first(bench: Callable[[str], Any]) -> None:
+    from trainer.config import PRECISIONS
+    from trainer.methods.base import VARIANTS
+
+    script = bench("paper_gpu")
+    planned = script.plans(script.parse(["--work", "w"]))
+    assert [plan.method for plan in planned] == list(METHODS) * 3
+    assert [plan.settings["seed"] for plan in planned] == [0] * 4 + [1] * 4 + [2] * 4
+    assert {plan.settings["engine"] for plan in planned} == {"jax"}
+    assert not planned[0].settings["deterministic"]
+    assert script.plans(script.parse(["--work", "w", "--deterministic"]))[0].settings["deterministic"]
+    for option, names in (("precision", PRECISIONS), ("variant", VARIANTS)):
+        for name in names:
+            assert getattr(script.parse(["--work", "w", f"--{option}", name]), option) == name
+
+
 def test_paper_gpu_prints_ours_beside_the_papers(bench: Callable[[str], Any], tmp_path: Path) -> None:
     script = bench("paper_gpu")
-    arguments = script.parse(
-        ["--work", str(tmp_path), "--engine", "jax", "--methods", "default", "co-teaching", "selfie"]
-    )
+    arguments = script.parse(["--work", str(tmp_path), "--seeds", "0", "--methods", "default", "co-teaching", "selfie"])
     planned = script.plans(arguments)
     write_run(planned[0].directory(tmp_path), [0.3, 0.2, 0.25])
     write_run(planned[1].directory(tmp_path), [0.4, 0.5], finished=False, device="CPU, 2 cores")
     runs = [script.run_figures(plan, tmp_path) for plan in planned]
-    found = script.figures(arguments, runs, script.paper_errors("pair", 0.4))
+    paper = script.paper_errors("pair", 0.4)
+    found = script.figures(arguments, runs, paper)
     assert json.loads(json.dumps(found)) == found
     assert (found["complete"], found["the_papers_setting"]) == (False, True)
     finished, under_way, not_begun = found["runs"]
@@ -145,9 +176,32 @@ def test_paper_gpu_prints_ours_beside_the_papers(bench: Callable[[str], Any], tm
     assert (not_begun["epochs_done"], not_begun["best_test_error_so_far"]) == (0, None)
     lines = [line.split() for line in script.table(found["runs"]).splitlines()]
     assert lines[0][:5] == ["method", "seed", "ours", "paper", "difference"]
-    assert lines[1] == ["default", "0", "20.0", "18.4", "+1.6", "25.0", "19.0", "2.0", "1,000", "finished"]
-    assert lines[2] == ["co-teaching", "0", "40.0", "15.2", "+24.8", "-", "-", "-", "-", "2", "epochs", "done"]
+    assert lines[1] == ["default", "0", "20.0", "18.4", "+1.6", "25.0", "25.0", "19.0", "-", "2.0", "1,000", "finished"]
+    assert lines[2] == ["co-teaching", "0", "40.0", "15.2", "+24.8", *["-"] * 6, "2", "epochs", "done"]
     assert lines[3][2:5] == ["-", "13.3", "-"]
+    means = script.means_table(found["over_seeds"], paper).splitlines()
+    assert [line.split() for line in means[1:]] == [["default", "1", "20.0", "18.4", "19.0", "25.0"]]
+
+
+def test_paper_gpu_tells_of_both_networks_and_of_all_runs(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script = bench("paper_gpu")
+    planned = script.plans(script.parse(["--work", str(tmp_path), "--methods", "co-teaching", "selfie"]))
+    second = {"best_test_error": 0.15, "last_test_error": 0.25, "mean_last10_test_error": 0.2}
+    restarts = [{**second, "last_test_balanced_error": 0.3}, second]
+    for plan, more in zip(planned, ({"second_network": second, "runs": [second]}, {"runs": restarts}), strict=False):
+        write_run(plan.directory(tmp_path), [0.2, 0.3])
+        path = plan.directory(tmp_path) / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | more), encoding="utf-8")
+    co_teaching, selfie = (script.run_figures(plan, tmp_path) for plan in planned[:2])
+    assert co_teaching["second_network"] == second
+    assert "runs" not in co_teaching, "one run alone"
+    assert selfie["runs"] == [second, second]
+    assert (selfie["best_test_error"], selfie["best_test_error_all_runs"]) == (0.2, 0.19)
+    paper = script.paper_errors("pair", 0.4)
+    runs = [{**run, "papers_best_test_error": paper[run["method"]]} for run in (co_teaching, selfie)]
+    lines = script.table(runs).splitlines()
+    assert "15.0 / 25.0 / 20.0" in lines[1]
+    assert lines[2].split()[:9] == ["selfie", "0", "20.0", "13.3", "+6.7", "30.0", "25.0", "19.0", "-"]
 
 
 def test_four_methods_averages_finished_runs_over_seeds(bench: Callable[[str], Any], tmp_path: Path) -> None:
@@ -178,7 +232,7 @@ def test_one_seed_has_no_deviation(bench: Callable[[str], Any]) -> None:
 def test_cpu_slice_ends_a_run_between_steps(bench: Callable[[str], Any]) -> None:
     own = bench("slices").Slice(0.0, Silent())
     assert own.has_room(), "the first run of a call always begins, or no call would get any further"
-    own.start({"on_cpu": True})
+    own.start({**STARTED, "on_cpu": True})
     with stop_on_signals() as stop:
         own.epoch({}, 10.0)
         assert not own.over, "an epoch that is over is left alone: it is saved, and evaluated"
@@ -188,33 +242,93 @@ def test_cpu_slice_ends_a_run_between_steps(bench: Callable[[str], Any]) -> None
     assert not own.has_room()
 
 
+@pytest.fixture
+def gpu_call(bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, int]]:
+    """A call of 8.5 minutes on a made-up clock, in which one run trains on a GPU.
+
+    It begins 10 s after the call, as long as loading takes. Given: seconds to compile, of its first epoch and of each
+    later one, and of its epochs in earlier calls. Gives the slice, and the epochs made before it ended the run.
+    """
+    slices = bench("slices")
+    now = 0.0
+    monkeypatch.setattr(slices.time, "monotonic", lambda: now)
+
+    def call(compile_seconds: float, first: float, later: float, earlier: Sequence[float] = ()) -> tuple[Any, int]:
+        nonlocal now
+        now = 0.0
+        own = slices.Slice(8.5, Silent(), started=0.0)
+        assert own.has_room()
+        now += 10 + compile_seconds
+        rows = [{"seconds": seconds} for seconds in earlier]
+        own.start({"on_cpu": False, "rows": rows, "compile_seconds": compile_seconds})
+        with suppress(RunStoppedError):
+            for number in range(1000):
+                now += later if number else first
+                own.epoch({}, 1e4)
+        assert own.over
+        return own, own.shown.epochs
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("compile_seconds", "first", "later", "epochs"),
+    [
+        (60.0, 30.0, 30.0, 14),  # at 460 s 50 s are left, and 1.2 x 30 + 5 = 41 are wanted; after that 20 are left
+        (0.0, 30.0, 30.0, 16),  # the program was kept
+        (60.0, 70.0, 20.0, 19),  # the first epoch chooses algorithms, which says nothing of the next one
+        (60.0, 400.0, 4.0, 9),  # and still nothing where it took nearly all of the call
+    ],
+)
 def test_gpu_slice_ends_a_run_when_the_next_epoch_would_not_fit(
+    gpu_call: Callable[..., tuple[Any, int]], compile_seconds: float, first: float, later: float, epochs: int
+) -> None:
+    own, made = gpu_call(compile_seconds, first, later)
+    assert made == epochs
+    assert own.left >= 0
+    assert own.left < 1.2 * later + 5
+    assert not own.has_room(), "another run would have to compile, and to train an epoch"
+
+
+def test_gpu_slice_ends_late_once_where_an_epoch_takes_more_than_half_of_it(
+    gpu_call: Callable[..., tuple[Any, int]],
+) -> None:
+    own, made = gpu_call(60.0, 300.0, 300.0)
+    assert made == 2, "one epoch says nothing of the next one, so another is begun"
+    assert own.left < 0
+    own, made = gpu_call(60.0, 300.0, 300.0, earlier=[300.0, 300.0])
+    assert made == 1, "earlier calls have told what an epoch takes"
+    assert own.left > 0
+
+
+def test_gpu_slice_takes_of_earlier_calls_the_shortest_epoch(gpu_call: Callable[..., tuple[Any, int]]) -> None:
+    # of three earlier calls with a first epoch of 350 s each, one had time for another one
+    assert gpu_call(60.0, 350.0, 20.0, earlier=[350.0, 20.0, 350.0, 350.0])[1] == 5
+    # an earlier call was on a slower device
+    assert gpu_call(60.0, 30.0, 30.0, earlier=[900.0] * 5)[1] == 14
+
+
+def test_gpu_slice_has_room_for_another_run_that_compiles_twice_as_long(
     bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slices = bench("slices")
-
-    def at(seconds: float) -> None:
-        monkeypatch.setattr(slices.time, "monotonic", lambda: seconds)
-
-    at(100.0)
-    own = slices.Slice(10.0, Silent(), started=0.0)
+    now = 0.0
+    monkeypatch.setattr(slices.time, "monotonic", lambda: now)
+    own = slices.Slice(8.5, Silent(), started=0.0)
     assert own.has_room()
-    own.start({"on_cpu": False})
-    # the first epoch compiles, and says nothing of what the next one takes: 1.2 x 50 s + 5 s are wanted
-    for seconds in (300.0, 350.0, 400.0, 450.0, 500.0):
-        at(seconds)
-        own.epoch({}, 1e4)
-    at(540.0)
-    with pytest.raises(RunStoppedError):
-        own.epoch({}, 1e4)
-    assert own.over
-    assert own.shown.epochs == 6
-    assert not own.has_room(), "another run would have to compile, and to train an epoch"
+    now = 70.0
+    own.start({"on_cpu": False, "rows": [], "compile_seconds": 60.0})
+    now = 100.0
+    own.epoch({}, 0.0)
+    now = 510.0 - 191
+    assert own.has_room(), "10 s to load, and twice 60 s to compile and 30 s of an epoch"
+    now = 510.0 - 189
+    assert not own.has_room()
 
 
 def test_gpu_slice_lets_a_run_finish_after_its_last_epoch(bench: Callable[[str], Any]) -> None:
     own = bench("slices").Slice(0.0, Silent())
-    own.start({"on_cpu": False})
+    own.start({**STARTED, "on_cpu": False})
     own.epoch({}, 0.0)
     assert not own.over
 
