@@ -1,17 +1,21 @@
 """One column of the paper: CIFAR-10, DenseNet-25-12, 100 epochs, four methods; ours beside its best test error.
 
-    DATATOOLS_REAL_DATA=… python bench/paper_gpu.py --work DIR [--noise symmetric] [--engine jax] [--minutes 8.5]
+    DATATOOLS_REAL_DATA=… python bench/paper_gpu.py --work DIR [--noise symmetric] [--deterministic] [--minutes 8.5]
 
-Batch 128, learning rate 0.1, noise 0.4, seed 0. SELFIE's restarts make three runs of 100 epochs of it. Hours on a GPU,
-days on a CPU. With --minutes a call ends cleanly before so long is over, counted from its start, with exit status 3;
-the same call goes on from there. On another machine it needs DIR/runs and the archives: DIR/data is made again, to the
-same bytes. Two calls at a time would write one result file: give each its --out.
+Batch 128, learning rate 0.1, noise 0.4, three seeds: first one of all four methods, then the others. SELFIE's restarts
+make three runs of 100 epochs of it. Hours on a GPU and days on a CPU for each seed. With --minutes a call ends cleanly
+before so long is over, counted from its start, with exit status 3; the same call goes on from there. On another machine
+it needs DIR/runs and the archives: DIR/data is made again, to the same bytes. Two calls at a time would write one
+result file: give each its --out.
 
 The paper's figures (paper_best_test_error.csv) are read off its plots, ±0.3 points, and are means of three trials. Both
-are the lowest test error of any epoch; for SELFIE ours is that of its final run, and "all runs" counts the earlier ones
-too. The result file is written after every run, and says `complete` when none is missing. Seconds per epoch are those
-of training alone, and there for a GPU only. --limit, --epochs and --network make a toy of it, whose result file is
-named so.
+are the lowest test error of any epoch; ours is that of the first network and of the final run, "all runs" counts those
+before a restart too, and "network 2" tells of Co-teaching's other one. The official code's test error is a mean of
+batch means, in which the last 16 of the 10,000 images weigh 8 times what the others do; ours is the plain share.
+
+The result file is written after every run, and says `complete` when none is missing. Seconds per epoch are those of
+training alone, and there for a GPU only. --limit, --epochs and --network make a toy of it, whose result file is named
+so.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import machine
+from four_methods import over_seeds, percent
 from slices import (
+    ERRORS,
     NoisyData,
     Plan,
     Slice,
@@ -39,6 +45,7 @@ from slices import (
 
 METHODS = ("default", "active-bias", "co-teaching", "selfie")
 PAPER = Path(__file__).with_name("paper_best_test_error.csv")
+SEEDS = (0, 1, 2)
 PAPER_SETTINGS = {"network": "densenet-25-12", "epochs": 100, "limit": None}
 
 
@@ -61,6 +68,7 @@ def main() -> None:
         finished = train_all(planned, work, own, arguments.force, write)
         print(f"\n{title(arguments)}; best test error in %")
         print(table(found()["runs"]))
+        print(f"\nmeans over seeds\n{means_table(found()['over_seeds'], paper)}")
         return finished
 
     run_script(go)
@@ -72,12 +80,18 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--work", type=Path, required=True, metavar="DIR", help="datasets and runs; kept, and taken up again")
     add("--noise", choices=["pair", "symmetric"], default="pair", help="default pair")
     add("--rate", type=float, choices=[0.1, 0.2, 0.3, 0.4], default=0.4, help="share of wrong labels; default 0.4")
-    add("--seeds", type=int, nargs="+", default=[0], metavar="S", help="of noise and of training; default 0")
+    add("--seeds", type=int, nargs="+", default=list(SEEDS), metavar="S", help="of noise and of training; 0 1 2")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help="default: all four")
-    add("--engine", choices=["tensorflow", "jax"], default="tensorflow", help="default tensorflow")
-    add("--precision", choices=["float32", "bfloat16"], default="float32", help="default float32")
+    add("--engine", choices=["tensorflow", "jax"], default="jax", help="default jax")
+    add("--precision", choices=["float32", "tf32", "bfloat16"], default="float32", help="default float32")
+    add("--deterministic", action="store_true", help="the same bits each time on a GPU too, and after a stop")
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N; default auto")
-    add("--variant", choices=["paper", "official"], default="paper", help="whose defaults; default paper")
+    add(
+        "--variant",
+        choices=["paper", "official", "official-2019"],
+        default="paper",
+        help="whose defaults; default paper",
+    )
     add("--minutes", type=float, metavar="M", help="end cleanly before so many are over; default: go to the end")
     add("--force", action="store_true", help="go on with runs that other code or another device began")
     add("--limit", type=int, metavar="N", help="images of each split; default all")
@@ -88,8 +102,8 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def plans(arguments: argparse.Namespace) -> list[Plan]:
-    """All runs, a seed's together."""
-    keys = ("network", "epochs", "engine", "precision", "device", "variant")
+    """All runs, a seed's together, so that the first four already make the table."""
+    keys = ("network", "epochs", "engine", "precision", "deterministic", "device", "variant")
     settings = {key: getattr(arguments, key) for key in keys}
     return [
         Plan(
@@ -111,7 +125,10 @@ def result_name(arguments: argparse.Namespace) -> str:
     """paper_gpu[-toy]-<noise>-<rate>-<engine>, and what differs from the usual."""
     parts = ["paper_gpu", *["toy"] * is_toy(arguments), arguments.noise, f"{arguments.rate:g}", arguments.engine]
     parts += [arguments.precision] * (arguments.precision != "float32")
+    parts += ["deterministic"] * arguments.deterministic
     parts += [arguments.variant] * (arguments.variant != "paper")
+    if tuple(arguments.seeds) != SEEDS:
+        parts.append("seeds" + "_".join(map(str, arguments.seeds)))
     return "-".join(parts)
 
 
@@ -148,19 +165,21 @@ def run_figures(plan: Plan, work: Path) -> dict[str, Any]:
 
 def figures(arguments: argparse.Namespace, runs: list[dict[str, Any]], paper: dict[str, float]) -> dict[str, Any]:
     """What the result file holds; errors and shares as fractions."""
-    keys = ("noise", "rate", "seeds", "methods", "engine", "precision", "variant", "limit", "network", "epochs")
+    keys = ["noise", "rate", "seeds", "methods", "engine", "precision", "deterministic", "variant", "limit"]
+    keys += ["network", "epochs"]
     return {
         "complete": all(run["finished"] for run in runs),
         "the_papers_setting": not is_toy(arguments),
         "settings": {key: getattr(arguments, key) for key in keys},
+        "over_seeds": over_seeds(runs),
         "runs": [{**run, "papers_best_test_error": paper[run["method"]]} for run in runs],
     }
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """A line a run; errors in percent."""
-    head = ["method", "seed", "ours", "paper", "difference", "last", "all runs", "s/epoch", "images/s", "state"]
-    return text_table(head, [_line(run) for run in runs])
+    """A line a run; errors in percent. "network 2": best / last / mean of the last 10 of the second network."""
+    head = ["method", "seed", "ours", "paper", "difference", "last", "last 10", "all runs", "network 2"]
+    return text_table([*head, "s/epoch", "images/s", "state"], [_line(run) for run in runs])
 
 
 def _line(run: dict[str, Any]) -> list[str]:
@@ -168,17 +187,34 @@ def _line(run: dict[str, Any]) -> list[str]:
     paper = run["papers_best_test_error"]
     difference = "-" if best is None else f"{100 * (best - paper):+.1f}"
     times = [f"{run[key]:,}" if key in run else "-" for key in ("seconds_per_epoch", "images_per_second")]
+    second = run.get("second_network", {})
     return [
         run["method"],
         str(run["seed"]),
         _percent(best),
         _percent(paper),
         difference,
-        _percent(run.get("last_test_error")),
-        _percent(run.get("best_test_error_all_runs")),
+        *(_percent(run.get(key)) for key in ("last_test_error", "mean_last10_test_error", "best_test_error_all_runs")),
+        " / ".join(_percent(second[key]) for key in (*ERRORS, "best_test_error_so_far") if key in second) or "-",
         *times,
         "finished" if run["finished"] else f"{run['epochs_done']} epochs done",
     ]
+
+
+def means_table(methods: dict[str, dict[str, Any]], paper: dict[str, float]) -> str:
+    """A line a method: mean ± standard deviation over its finished runs, in percent."""
+    keys = ("best_test_error", "best_test_error_all_runs", "last_test_error")
+    rows = [
+        [
+            method,
+            str(own["seeds"]),
+            percent(own[keys[0]]),
+            _percent(paper[method]),
+            *(percent(own[k]) for k in keys[1:]),
+        ]
+        for method, own in methods.items()
+    ]
+    return text_table(["method", "seeds", "ours", "paper", "all runs", "last"], rows)
 
 
 def _percent(share: float | None) -> str:
