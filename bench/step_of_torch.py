@@ -25,6 +25,8 @@ from torch_networks import build_torch_network, check_parameters, parameters
 
 from trainer.networks import NETWORKS
 
+WARM_UP_EPOCHS = 3
+"""What is compiled, chosen or recorded late is not timed either."""
 Loss = Callable[[Any, Any], Any]
 
 
@@ -65,13 +67,13 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     loss, how = compiled(loss_of, images[: case["batch_size"]], labels[: case["batch_size"]], case)
     seconds = [
         epoch(loss, optimizer, images, labels, case["batch_size"], torch.cuda.synchronize if on_gpu else lambda: None)
-        for _ in range(case["epochs"] + 1)
+        for _ in range(WARM_UP_EPOCHS + case["epochs"])
     ]
     return {
         "device": f"GPU, {torch.cuda.get_device_name()}" if on_gpu else "CPU",
         "parameters": parameters(build_torch_network(case["network"], size, 10)),
         "how": how,
-        "seconds": seconds[1:],
+        "seconds": seconds[WARM_UP_EPOCHS:],
         "operations": float(counter.get_total_flops()),
     }
 
