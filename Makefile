@@ -3,7 +3,7 @@
 # make check:      set up, then ruff, mypy and the fast tests: under a minute on two cores
 # make durations:  run all tests and record in tests/slow_tests.txt which are slow
 # make site:       the documentation as a site, in site/
-# make matrix:     the fast tests on every Python there is of 3.11 to 3.13, and with the oldest dependencies promised
+# make matrix:     the fast tests on each Python there is of 3.11 to 3.13, and with the oldest dependencies promised
 # make test-browser: set up, then look at the report's page in a headless Chromium, installed with apt where there is none
 # make test-ray:   set up with Ray, then a sweep on a cluster of two nodes on this machine, one of which is killed
 
@@ -12,6 +12,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SEEDS  ?= 0 1 2
+ONLY   ?=
 OUT    ?= quickstart
 DATA    = $(OUT)/data
 RUNS    = $(OUT)/runs
@@ -56,7 +57,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# Fast tests and types take a core each for most of the time; a mypy that has run before is done in seconds.
+# The tests that are not in tests/slow_tests.txt; those that took longest are named, in case one of them belongs there
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,8 +72,9 @@ durations: $(VENV)/.installed-dev
 site: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# ONLY=oldest, or 3.12, for a part of it
 matrix:
-	$(PYTHON) tests/matrix.py
+	$(PYTHON) tests/matrix.py $(ONLY)
 
 test-browser: $(VENV)/.installed-dev
 	@command -v chromium chromium-browser google-chrome >/dev/null || { \
@@ -95,4 +97,4 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/commands.py
 
 clean:
-	rm -rf $(OUT) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(OUT) build dist site .matrix *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
