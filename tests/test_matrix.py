@@ -24,7 +24,7 @@ def test_every_dependency_of_the_project_has_a_lower_bound() -> None:
 def test_a_dependency_without_a_lower_bound_is_refused() -> None:
     with pytest.raises(AssertionError, match="rich: no lower bound"):
         matrix.lower_bounds(
-            {"dependencies": ["rich"], "optional-dependencies": dict.fromkeys(matrix.RUNTIME_EXTRAS, [])}
+            {"dependencies": ["rich"], "optional-dependencies": {key: [] for key in matrix.RUNTIME_EXTRAS}}
         )
 
 
