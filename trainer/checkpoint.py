@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from datatools.files.output import atomic_hdf5
 from trainer.errors import TrainerError
 
 CHECKPOINT_FILE = "checkpoint.h5"
@@ -73,7 +74,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         TrainerError: it cannot be written; the one that stands there stays.
     """
-    with new_hdf5(path, stamped=True) as file:
+    with write_errors(path), stamped_hdf5(path) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         head = {
             "identity": checkpoint.identity,
@@ -124,72 +125,41 @@ def _checked(data: bytes) -> bytes:
     return data
 
 
-def _user_block(image: bytes) -> bytes:
+def _user_block(image: bytes | memoryview) -> bytes:
     return hashlib.sha256(image).hexdigest().encode().ljust(USER_BLOCK_BYTES, b"\0")
 
 
 def _arrays(file: h5py.File, group: str) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
+            arrays[name] = item[()]
 
     if group in file:
         file[group].visititems(visit)
-    return found
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file is built before it takes the place `path`."""
-    return path.with_name(f".{path.name}.partial")
+    return arrays
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a file beside `path` that takes its place when the block ends well, and is gone when it does not.
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write a file of a run into one line.
 
     Raises:
-        TrainerError: the system refuses to write it.
+        TrainerError: the block ends with an OSError.
     """
-    partial = partial_path(path)
     try:
-        yield partial
-        partial.replace(path)
+        yield
     except OSError as error:
-        raise cannot_write(path, error) from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise TrainerError(
+            f"{path}: cannot be written ({error.strerror or error}); make room, or see to its folder, and go on with "
+            "--resume"
+        ) from None
 
 
-def cannot_write(path: Path, error: OSError) -> TrainerError:
-    """What is said when the system refuses to write a file of a run."""
-    return TrainerError(
-        f"{path}: cannot be written ({error.strerror or error}); make room, or see to its folder, and go on with "
-        "--resume"
-    )
-
-
-@contextmanager
-def new_hdf5(path: Path, *, stamped: bool = False) -> Iterator[h5py.File]:
-    """Yield an HDF5 file to fill, which takes the place `path`, whole, when the block ends well.
-
-    It is made in memory and written in one go: on a full disk HDF5 itself fails again at every close, in errors that
-    nobody can catch, and then crashes.
-
-    Args:
-        stamped: put the SHA-256 of the file before it, in HDF5's user block.
-
-    Raises:
-        TrainerError: the system refuses to write it.
-    """
-    size = USER_BLOCK_BYTES if stamped else None
-    with h5py.File(path.name, "w", driver="core", backing_store=False, userblock_size=size) as file:
-        yield file
-        file.flush()
-        image = file.id.get_file_image()  # without the user block
-    with replacing(path) as partial:
-        partial.write_bytes(_user_block(image) + image if stamped else image)
+def stamped_hdf5(path: Path) -> AbstractContextManager[h5py.File]:
+    """An HDF5 file to fill, which takes the place `path` whole, with the SHA-256 of the file before it."""
+    return atomic_hdf5(path, sole_writer=True, core=True, head=_user_block, head_bytes=USER_BLOCK_BYTES)
 
 
 def code_sha256() -> str:

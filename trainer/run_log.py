@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from datatools.files.output import FolderKind, atomic_file, atomic_hdf5, check_folder, partial_path
 from datatools.format.dataset import Dataset
-from trainer.checkpoint import CHECKPOINT_FILE, cannot_write, new_hdf5, partial_path, replacing
+from trainer.checkpoint import CHECKPOINT_FILE, write_errors
 from trainer.config import RunConfig
 from trainer.data import TrainingData
 from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
@@ -33,6 +34,7 @@ WEIGHTS_FILE = "weights.h5"
 RESULT_FILE = "result.json"
 FILES = (RESULT_FILE, CHECKPOINT_FILE, METRICS_FILE, SAMPLES_FILE, WEIGHTS_FILE, CONFIG_FILE)
 """config.json is the last: it says what the others belong to."""
+RUN_FOLDER = FolderKind(lambda folder: (folder / CONFIG_FILE).is_file(), "a directory that is not a run")
 PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "jax", "jaxlib", "numpy", "h5py")
 
 
@@ -43,7 +45,11 @@ class RunLog:
         """Start metrics.csv with `rows`, of a run that is resumed."""
         self.directory, self.columns = directory, columns
         path = directory / METRICS_FILE
-        with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        with (
+            write_errors(path),
+            atomic_file(path, sole_writer=True) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(self._cells(row) for row in rows)
@@ -52,11 +58,9 @@ class RunLog:
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.csv; a value that does not exist in this epoch stays empty."""
-        try:
+        with write_errors(self.directory / METRICS_FILE):
             self._csv.writerow(self._cells(row))
             self._file.flush()
-        except OSError as error:
-            raise cannot_write(self.directory / METRICS_FILE, error) from None
 
     def _cells(self, row: dict[str, Any]) -> list[str]:
         return [_text(row.get(column)) for column in self.columns]
@@ -78,22 +82,17 @@ def check_free(directory: Path, overwrite: bool) -> None:
     Raises:
         TrainerError: a run is there and `overwrite` is not given, or something that is no run.
     """
-    if directory.exists() and not directory.is_dir():
-        raise TrainerError(f"{directory}: exists and is not a directory; choose another --run-dir")
-    # (what a kill left half-written, at the very start, is no user's file)
-    ours = {partial_path(directory / name) for name in FILES}
-    if directory.is_dir() and any(path not in ours for path in directory.iterdir()):
-        if not (directory / CONFIG_FILE).is_file():
-            raise TrainerError(
-                f"{directory}: a directory that is not a run, never overwritten; choose another --run-dir"
-            )
-        if not overwrite:
-            finished = (directory / RESULT_FILE).is_file()
-            remedy = "" if finished else "--resume to go on with it, "
-            raise TrainerError(
-                f"{directory}: holds a run already ({'finished' if finished else 'unfinished'}); pass {remedy}"
-                "--overwrite to replace it, or choose another --run-dir"
-            )
+    finished = (directory / RESULT_FILE).is_file()
+    state, remedy = ("finished", "") if finished else ("unfinished", "--resume to go on with it, ")
+    check_folder(
+        directory.resolve() if directory.is_symlink() and directory.is_dir() else directory,  # a link to a run is fine
+        overwrite,
+        RUN_FOLDER,
+        option="--run-dir",
+        taken=f"holds a run already ({state}); pass {remedy}--overwrite to replace it",
+        ignored={partial_path(directory / name).name for name in FILES},  # a kill at the very start leaves one
+        error=TrainerError,
+    )
 
 
 @contextmanager
@@ -187,14 +186,14 @@ def read_finished(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that a run's results can hang on."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """Versions of Python and of the packages that a run's results can depend on."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -203,7 +202,7 @@ def write_json(path: Path, value: Any) -> None:
     text = re.sub(
         r"\[[\s\d.,e+-]+\]", lambda match: " ".join(match[0].split()).replace("[ ", "[").replace(" ]", "]"), text
     )
-    with replacing(path) as partial:
+    with write_errors(path), atomic_file(path, sole_writer=True) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
@@ -216,11 +215,11 @@ def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray])
         memory: the engine's, by name; a row a sample that was trained on.
     """
     count = data.num_samples + len(data.validation_ids)
-    given = np.empty(count, np.int32)
-    given[data.ids] = data.train_labels
+    labels = np.empty(count, np.int32)
+    labels[data.ids] = data.train_labels
     if data.validation_labels is not None:
-        given[data.validation_ids] = data.validation_labels
-    columns: dict[str, np.ndarray] = {"id": np.arange(count, dtype=np.uint32), "given_label": given}
+        labels[data.validation_ids] = data.validation_labels
+    columns: dict[str, np.ndarray] = {"id": np.arange(count, dtype=np.uint32), "given_label": labels}
     for name, missing in (
         ("refurbished_label", np.int32(-1)),
         ("uncertainty", np.float32(np.nan)),
@@ -241,6 +240,6 @@ def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray])
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays into an HDF5 file, atomically."""
-    with new_hdf5(path) as file:
+    with write_errors(path), atomic_hdf5(path, sole_writer=True, core=True) as file:
         for name, values in arrays.items():
             file.create_dataset(name, data=values)

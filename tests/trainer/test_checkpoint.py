@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,12 @@ from trainer.checkpoint import (
     Place,
     code_sha256,
     differences,
-    new_hdf5,
-    partial_path,
     read_checkpoint,
-    replacing,
+    stamped_hdf5,
     write_checkpoint,
 )
 from trainer.errors import TrainerError
+from trainer.run_log import write_arrays
 
 IDENTITY: dict[str, Any] = {
     "settings": {
@@ -125,6 +125,27 @@ def test_the_same_checkpoint_is_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
 
 
+def core_image(fill: Callable[[h5py.File], None], user_block: int | None = None) -> bytes:
+    """What HDF5's core driver makes of a file: how the files of a run have been laid out from the first."""
+    with h5py.File("image", "w", driver="core", backing_store=False, userblock_size=user_block) as file:
+        fill(file)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def test_the_bytes_are_those_of_the_core_driver_behind_their_sha256(tmp_path: Path) -> None:
+    def fill(file: h5py.File) -> None:
+        file.create_dataset("last/kernel", data=np.arange(5000.0))
+
+    with stamped_hdf5(tmp_path / "checkpoint.h5") as file:
+        fill(file)
+    image = core_image(fill, 512)
+    stamp = hashlib.sha256(image).hexdigest().encode().ljust(512, b"\0")
+    assert (tmp_path / "checkpoint.h5").read_bytes() == stamp + image
+    write_arrays(tmp_path / "weights.h5", {"last/kernel": np.arange(5000.0)})
+    assert (tmp_path / "weights.h5").read_bytes() == core_image(fill)
+
+
 # Replaced whole
 
 
@@ -139,56 +160,20 @@ def test_a_checkpoint_that_cannot_be_made_leaves_the_last_one(tmp_path: Path) ->
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {path.name: before}
 
 
-def test_a_file_takes_its_place_only_when_its_block_ends_well(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with replacing(path) as partial:
-        partial.write_text("first")
-        assert partial == partial_path(path)
-        assert not path.exists()
-    assert path.read_text() == "first"
-
-    def fail() -> None:
-        with replacing(path) as partial:
-            partial.write_text("second")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fail()
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-    assert path.read_text() == "first"
-
-
-def test_a_half_made_hdf5_file_never_takes_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "file.h5"
-
-    def fail() -> None:
-        with new_hdf5(path) as file:
-            file["values"] = np.arange(3)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert list(tmp_path.iterdir()) == []
-    with new_hdf5(path) as file:
-        file["values"] = np.arange(3)
-        assert list(tmp_path.iterdir()) == []
-    with h5py.File(path, "r") as file:
-        assert file["values"][()].tolist() == [0, 1, 2]
-
-
 @pytest.mark.parametrize("number", [28, 13, 5])
 def test_what_the_system_refuses_is_one_line(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.h5"
     write_checkpoint(path, full())
     before = path.read_bytes()
 
-    def refuse(self: Path, data: bytes) -> int:
+    def refuse(self: Path, mode: str) -> None:
         self.touch()
         raise OSError(number, "the system's own words")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(TrainerError) as said:
-        write_checkpoint(path, full())
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(TrainerError) as said:
+            write_checkpoint(path, full())
     assert str(said.value).startswith(f"{path}: cannot be written (the system's own words)")
     assert "--resume" in str(said.value)
     assert "\n" not in str(said.value)
@@ -217,7 +202,7 @@ def test_a_checkpoint_that_was_cut_is_refused(part: int, tmp_path: Path) -> None
 def test_a_head_that_is_damaged_is_refused(head: bytes, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.h5"
     write_checkpoint(path, full())
-    with new_hdf5(path, stamped=True) as file:
+    with stamped_hdf5(path) as file:
         file.attrs["format_version"] = checkpoint.FORMAT_VERSION
         file.create_dataset("head", data=np.frombuffer(head, np.uint8))
     with pytest.raises(TrainerError, match="cannot be read") as said:
@@ -245,7 +230,7 @@ def test_bytes_too_many_are_noticed(tmp_path: Path) -> None:
 
 
 def test_another_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with new_hdf5(tmp_path / "first.h5") as file:
+    with h5py.File(tmp_path / "first.h5", "w") as file:
         file.attrs["format_version"] = 1
     with pytest.raises(TrainerError, match="an earlier format_version than 2"):
         read_checkpoint(tmp_path / "first.h5")

@@ -32,7 +32,7 @@ from trainer import checkpoint
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.loop import train
-from trainer.run_log import versions
+from trainer.run_log import check_free, versions
 
 SAMPLES = 60
 REPOSITORY = Path(__file__).parents[2]
@@ -253,8 +253,22 @@ def test_a_directory_that_is_no_run_is_not_touched(
 @pytest.mark.usefixtures("no_engine")
 def test_a_file_is_no_run(dataset: Dataset, config: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("years of work")
-    assert "not a directory" in refusal(config, dataset, tmp_path / "mine", resume=True)
+    assert "not a folder" in refusal(config, dataset, tmp_path / "mine", resume=True)
     assert (tmp_path / "mine").read_text() == "years of work"
+
+
+def test_a_link_to_a_folder_is_taken_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    link = tmp_path / "run"
+    link.symlink_to(tmp_path / "scratch")
+    check_free(link, overwrite=False)
+    (tmp_path / "scratch" / "config.json").write_text("{}")
+    check_free(link, overwrite=True)
+    with pytest.raises(TrainerError, match=r"\(unfinished\); pass --resume"):
+        check_free(link, overwrite=False)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    with pytest.raises(TrainerError, match="choose another --run-dir"):
+        check_free(tmp_path / "nowhere", overwrite=True)
 
 
 def cut(path: Path) -> None:
@@ -267,7 +281,7 @@ def emptied(path: Path) -> None:
 
 
 def of_the_future(path: Path) -> None:
-    with checkpoint.new_hdf5(path, stamped=True) as file:
+    with checkpoint.stamped_hdf5(path) as file:
         file.attrs["format_version"] = 99
 
 
@@ -277,7 +291,7 @@ def of_something_else(path: Path) -> None:
 
 
 def without_its_head(path: Path) -> None:
-    with checkpoint.new_hdf5(path, stamped=True) as file:
+    with checkpoint.stamped_hdf5(path) as file:
         file.attrs["format_version"] = checkpoint.FORMAT_VERSION
 
 
