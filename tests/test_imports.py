@@ -32,7 +32,7 @@ TRAINER_LAYERS = [
     {"sweep", "relabel", "noise_estimate", "estimation", "api"},
     {"loop", "run", "weights", "prediction", "console", "report", "json_lines", "event_files"},
     {"reporting", "run_log", "stopping", "metrics"},
-    {"checkpoint"},
+    {"checkpoint", "code_identity"},
     {"engine"},
     {"data", "config"},
     {"methods", "networks"},

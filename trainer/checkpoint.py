@@ -29,10 +29,6 @@ USER_BLOCK_BYTES = 512
 """What HDF5 leaves alone at the beginning of a file; here it holds the SHA-256 of the rest."""
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 GROUPS = ("state", "memory", "sums", "kept")
-AROUND_RUNS = frozenset(
-    {"commands", "console", "estimation", "event_files", "json_lines", "prediction", "relabel", "report", "sweep"}
-)
-"""Modules of this package that cannot change what a run computes."""
 HARMLESS_SETTINGS = ("device", "device_memory", "noise_rate_from")
 """Settings that may change from one part of a run to the next: they change no result by intent."""
 
@@ -160,22 +156,6 @@ def write_errors(path: Path) -> Iterator[None]:
 def stamped_hdf5(path: Path) -> AbstractContextManager[h5py.File]:
     """An HDF5 file to fill, which takes the place `path` whole, with the SHA-256 of the file before it."""
     return atomic_hdf5(path, sole_writer=True, core=True, head=_user_block, head_bytes=USER_BLOCK_BYTES)
-
-
-def code_sha256() -> str:
-    """SHA-256 of this package's source files, names and contents: the code version a run was made by.
-
-    What only shows or starts runs, or looks at finished ones (AROUND_RUNS), is left out.
-    """
-    digest = hashlib.sha256()
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0].removesuffix(".py") in AROUND_RUNS:
-            continue
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -12,15 +12,8 @@ import numpy as np
 
 from datatools.format.dataset import Dataset
 from trainer import metrics
-from trainer.checkpoint import (
-    CHECKPOINT_FILE,
-    Checkpoint,
-    Place,
-    code_sha256,
-    differences,
-    read_checkpoint,
-    write_checkpoint,
-)
+from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint, Place, differences, read_checkpoint, write_checkpoint
+from trainer.code_identity import code_sha256
 from trainer.config import RunConfig
 from trainer.data import EpochOrders, TrainingData, epoch_order, load
 from trainer.engine import Engine, make_engine

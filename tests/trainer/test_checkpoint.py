@@ -19,7 +19,6 @@ from trainer import checkpoint
 from trainer.checkpoint import (
     Checkpoint,
     Place,
-    code_sha256,
     differences,
     read_checkpoint,
     stamped_hdf5,
@@ -304,21 +303,3 @@ def test_what_a_run_stands_on_is_named(key: str, value: Any, firm: bool, named: 
     (only,) = forbidding if firm else doubtful
     assert named in only
     assert not (doubtful if firm else forbidding)
-
-
-def test_the_code_s_hash_is_of_every_source_file_that_can_change_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "part").mkdir()
-    (tmp_path / "checkpoint.py").write_text("a")
-    monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
-    hashes = [code_sha256()]
-    for name, text in (("part/new.py", "b"), ("part/new.py", "c"), ("part/other.py", "c")):
-        (tmp_path / name).write_text(text)
-        hashes.append(code_sha256())
-    assert len(set(hashes)) == 4
-    (tmp_path / "notes.txt").write_text("no code")
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "page.py").write_text("d")
-    (tmp_path / "console.py").write_text("e")
-    assert code_sha256() == hashes[-1]

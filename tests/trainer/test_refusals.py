@@ -29,6 +29,7 @@ from tests.trainer.interrupted import (
     stopped,
 )
 from trainer import checkpoint
+from trainer.code_identity import code_sha256
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.loop import train
@@ -36,13 +37,6 @@ from trainer.run_log import check_free, versions
 
 SAMPLES = 60
 REPOSITORY = Path(__file__).parents[2]
-CODE = checkpoint.code_sha256()
-
-
-@pytest.fixture(autouse=True)
-def one_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An editor at work beside a test is no matter here."""
-    monkeypatch.setattr("trainer.loop.code_sha256", lambda: CODE)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +133,13 @@ def test_a_setting_that_fits_no_longer_is_named_before_what_it_breaks(
 
 def refusal_of_epochs(config: RunConfig, dataset: Dataset, run: Path) -> str:
     saved = checkpoint.Checkpoint(
-        {"settings": config.to_json(), "dataset": dataset.sha256, "packages": {}, "code": CODE, "device": "CPU"},
+        {
+            "settings": config.to_json(),
+            "dataset": dataset.sha256,
+            "packages": {},
+            "code": code_sha256(),
+            "device": "CPU",
+        },
         checkpoint.Place(0, 1, 0),
         0.4,
         [],

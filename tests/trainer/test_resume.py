@@ -29,7 +29,7 @@ from tests.trainer.interrupted import (
     content,
     stopped,
 )
-from trainer.checkpoint import code_sha256, read_checkpoint
+from trainer.checkpoint import read_checkpoint
 from trainer.config import RunConfig
 from trainer.engine import make_engine
 from trainer.errors import TrainerError
@@ -74,15 +74,6 @@ def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         return made[case]
 
     return get
-
-
-CODE = code_sha256()
-
-
-@pytest.fixture(autouse=True)
-def one_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An editor at work beside a test is no matter here."""
-    monkeypatch.setattr("trainer.loop.code_sha256", lambda: CODE)
 
 
 @pytest.fixture

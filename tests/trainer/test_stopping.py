@@ -29,15 +29,12 @@ from tests.trainer.interrupted import (
     stopped,
 )
 from tests.trainer.tiny import examples, write_dataset
-from trainer import checkpoint
 from trainer.checkpoint import read_checkpoint
 from trainer.config import RunConfig
 from trainer.engine import make_engine
 from trainer.errors import TrainerError
 from trainer.loop import train
 from trainer.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, check_state, stop_on_signals
-
-CODE = checkpoint.code_sha256()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +44,7 @@ def engines() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def one_engine(tf: Any, engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of the same settings on the same images share an engine; a slice is a step; the code stays the same."""
+    """Runs of the same settings on the same images share an engine; a slice is a step."""
 
     def make(config: RunConfig, *others: Any) -> Any:
         if repr(config) not in engines:
@@ -56,7 +53,6 @@ def one_engine(tf: Any, engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("trainer.loop.make_engine", make)
     monkeypatch.setattr("trainer.loop.CPU_SLICE_SECONDS", 0.0)
-    monkeypatch.setattr("trainer.loop.code_sha256", lambda: CODE)
 
 
 @pytest.fixture
@@ -221,7 +217,6 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
     assert f"{directory}: run 1, epoch 2, step 2: the training loss is nan" in str(said.value)
     assert content(directory)["checkpoint.h5"] == before
     monkeypatch.undo()
-    monkeypatch.setattr("trainer.loop.code_sha256", lambda: CODE)
     train(config, dataset, directory, Silent(), resume=True)
 
 

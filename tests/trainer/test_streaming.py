@@ -16,7 +16,6 @@ from datatools.format.dataset import Dataset
 from datatools.format.records import ImageShape
 from tests.trainer.interrupted import Silent, StopAt, assert_same, config_for, stopped
 from tests.trainer.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
-from trainer import checkpoint
 from trainer.config import RunConfig
 from trainer.data import RecordImages, TrainingData, load
 from trainer.loop import train
@@ -24,13 +23,6 @@ from trainer.loop import train
 LARGE = ImageShape(3, 32, 32)
 SAMPLES, TEST_SAMPLES = 330, 30
 """Together more than a MiB."""
-CODE = checkpoint.code_sha256()
-
-
-@pytest.fixture(autouse=True)
-def one_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An editor at work beside a test is no matter here."""
-    monkeypatch.setattr("trainer.loop.code_sha256", lambda: CODE)
 
 
 @pytest.fixture(scope="module")
