@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -95,10 +96,59 @@ def test_imports_run_one_way(package: str, layers: list[set[str]]) -> None:
                 assert layer(layers, own) <= layer(layers, name), f"{own} imports {name}"
 
 
-@pytest.mark.parametrize(("package", "other"), [("sources", "noise"), ("noise", "sources")])
-def test_sources_and_noise_know_nothing_of_each_other(package: str, other: str) -> None:
-    for path in modules(f"datatools/{package}"):
-        assert not [name for name in imports(path) if name.startswith(f"datatools.{other}")], path
+@pytest.mark.parametrize("package", ["datatools", "trainer"])
+def test_no_imports_run_in_a_circle(package: str) -> None:
+    TopologicalSorter(import_graph(package)).prepare()  # raises CycleError, which names the modules of a circle
+
+
+def import_graph(package: str) -> dict[str, set[str]]:
+    """Which modules of a package each of them imports, also inside functions.
+
+    `from package import module` is an import of the module. The packages around a module, which Python imports before
+    it, are not counted.
+    """
+    files = {dotted_name(path): path for path in modules(package)}
+    graph = {}
+    for name, path in files.items():
+        targets: set[str] = set()
+        for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                members = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= members if members <= files.keys() else {node.module or "", *members}
+        graph[name] = targets & files.keys()
+    return graph
+
+
+def dotted_name(path: Path) -> str:
+    """The name by which a source file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize(
+    ("package", "other"),
+    [
+        ("datatools.sources", "datatools.noise"),
+        ("datatools.noise", "datatools.sources"),
+        ("trainer.methods", "trainer.networks"),
+        ("trainer.networks", "trainer.methods"),
+    ],
+)
+def test_packages_of_one_layer_know_nothing_of_each_other(package: str, other: str) -> None:
+    for path in modules(package.replace(".", "/")):
+        assert not [name for name in imports(path) if name.startswith(other)], path
+
+
+@pytest.mark.parametrize("package", ["datatools", "trainer"])
+def test_the_packages_do_not_use_their_own_front_door(package: str) -> None:
+    # its names are loaded when they are used, from modules that following imports does not see
+    files = {dotted_name(path) for path in [*modules("datatools"), *modules("trainer")]}
+    for path in modules(package):
+        for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module in ("datatools", "trainer"):
+                assert {f"{node.module}.{alias.name}" for alias in node.names} <= files, path
 
 
 def test_only_the_torch_loader_imports_the_module_that_needs_torch() -> None:

@@ -1,4 +1,4 @@
-"""`keras.ops`, imported at its first use.
+"""`keras.ops`, imported at its first use, and the type of what it works on.
 
 Methods are listed, with their options, by commands that must answer at once; loading a framework takes seconds.
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
+
+Tensor = Any
+"""An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
 
 
 def __getattr__(name: str) -> Any:

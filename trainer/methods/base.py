@@ -20,7 +20,7 @@ from trainer import ops
 from trainer.errors import TrainerError
 from trainer.methods.metric import Metric
 
-Tensor = Any
+Tensor = ops.Tensor
 """An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.methods.base import Tensor
 from trainer.networks.layers import classifier, convolution, dropout, norm_relu, pointwise
+from trainer.ops import Tensor
 
 FIRST_FILTERS = 16
 BLOCKS = 3

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]
 
-from trainer.methods.base import Tensor
+from trainer.ops import Tensor
 
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-5

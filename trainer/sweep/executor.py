@@ -1,4 +1,4 @@
-"""Where cells run: the contract, and the choice."""
+"""Where cells run: the contract."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainer.sweep.grid import Cell
-
-EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,3 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """End the cells under way, which save their checkpoints, and begin no other; returns when all have ended."""
-
-
-def make_executor(name: str, resources: Resources) -> Executor:
-    """The executor of that name.
-
-    Raises:
-        TrainerError: it cannot be had here.
-    """
-    if name == "ray":
-        from trainer.sweep.ray import RayExecutor
-
-        return RayExecutor(resources)
-    from trainer.sweep.local import LocalExecutor
-
-    return LocalExecutor(resources)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import TrainerError
 from trainer.run_log import write_json
 from trainer.stopping import RunStoppedError, stop_on_signals
+from trainer.sweep import EXECUTORS
 from trainer.sweep.board import Board
 from trainer.sweep.datasets import prepare
-from trainer.sweep.executor import Job, Resources, make_executor
+from trainer.sweep.executor import Executor, Job, Resources
 from trainer.sweep.grid import Cell, Grid
 
 SWEEP_FILE = "sweep.json"
@@ -66,6 +68,17 @@ def sweep(
             "goes on"
         )
     return found
+
+
+def make_executor(name: str, resources: Resources) -> Executor:
+    """The executor of that name.
+
+    Raises:
+        TrainerError: it cannot be had here.
+    """
+    module, attribute = EXECUTORS[name].split(":")
+    executor: Executor = getattr(import_module(module), attribute)(resources)
+    return executor
 
 
 def _check_out(out: Path) -> None:
