@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from datatools.format.dataset import Dataset
-from datatools.format.manifest import read_manifest
 from datatools.seeding import permutation, stream, uniforms
 from trainer.errors import TrainerError
 
@@ -165,8 +164,7 @@ def _split(dataset: Dataset, split: str) -> tuple[list[np.ndarray], np.ndarray, 
     """The batches of a split as memory maps; (N,) int64 place of each id in them; (N,) int32 labels in id order."""
     metadata = dataset.metadata
     count = metadata.num_records(split)
-    batches = list(dataset.batches(split))
-    ids = np.concatenate([*(batch["id"].astype(np.int64) for batch in batches), np.empty(0, np.int64)])
+    ids = dataset.ids(split)
     places = np.argsort(ids, kind="stable")
     if not np.array_equal(ids[places], np.arange(count)):
         raise TrainerError(f"{dataset.path}: {split} ids are not 0..{count - 1}, each once; see `datatools verify`")
@@ -175,15 +173,14 @@ def _split(dataset: Dataset, split: str) -> tuple[list[np.ndarray], np.ndarray, 
         raise TrainerError(
             f"{dataset.path}: {split} labels outside 0..{metadata.num_classes - 1}; see `datatools verify`"
         )
-    return batches, places, labels
+    return list(dataset.batches(split)), places, labels
 
 
 def _clean_labels(dataset: Dataset, train_labels: np.ndarray) -> np.ndarray | None:
-    if dataset.metadata.labels == "clean":
-        return train_labels
-    if dataset.metadata.labels == "unknown":
-        return None
-    manifest = read_manifest(dataset.manifest_path, len(train_labels), dataset.metadata.num_classes)
+    """(N,) int32 in id order, or None where nobody knows them; a manifest has to be of these training labels."""
+    manifest = dataset.manifest()
+    if manifest is None:  # `dataset.clean_labels()` would read the records once more
+        return train_labels if dataset.metadata.labels == "clean" else None
     differing = np.flatnonzero(manifest.noisy_labels != train_labels)
     if len(differing):
         raise TrainerError(
