@@ -173,14 +173,14 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
 
 
 def _other_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    own = "method_settings"
-    there, here = ({**settings, **settings[own]} for settings in (before, now))
-    # another method's own settings are no difference beside the method itself
-    names = [*before, *(before[own] if before["method"] == now["method"] else ())]
+    group = "method_settings"
+    old, new = ({**settings, **settings[group]} for settings in (before, now))
+    # settings of another method are no difference beside the method itself
+    names = [*before, *(before[group] if before["method"] == now["method"] else ())]
     return [
-        f"{'' if name == 'method' else '--'}{name.replace('_', '-')} {here.get(name)} (the run has {there[name]})"
+        f"{'' if name == 'method' else '--'}{name.replace('_', '-')} {new.get(name)} (the run has {old[name]})"
         for name in names
-        if name != own and name not in HARMLESS_SETTINGS and here.get(name) != there[name]
+        if name != group and name not in HARMLESS_SETTINGS and new.get(name) != old[name]
     ]
 
 

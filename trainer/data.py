@@ -48,8 +48,8 @@ class RecordImages:
         images = np.empty((len(places), *self.shape[1:]), np.uint8)
         files = np.searchsorted(self._starts, places, side="right") - 1
         for number in np.unique(files):
-            here = files == number
-            images[here] = self._pixels[number][places[here] - self._starts[number]].transpose(0, 2, 3, 1)
+            inside = files == number
+            images[inside] = self._pixels[number][places[inside] - self._starts[number]].transpose(0, 2, 3, 1)
         return images
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

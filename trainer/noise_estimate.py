@@ -88,8 +88,8 @@ def estimate_noise(
     with new_file(out, (".json",), overwrite) as partial:
         load_cleanlab()
         config = estimate_settings(dataset, **settings)
-        found = predict_out_of_sample(dataset, config, folds, training_progress)
-        joint_rate, mixture, joint = estimate(found, config.seed, repeats, bootstrap_progress)
+        predictions = predict_out_of_sample(dataset, config, folds, training_progress)
+        joint_rate, mixture, joint = estimate(predictions, config.seed, repeats, bootstrap_progress)
 
         def figure(value: Estimate, by: str) -> dict[str, Any]:
             return {"value": value.value, "low": value.low, "high": value.high, "by": by}
@@ -98,8 +98,8 @@ def estimate_noise(
         content = {
             "format_version": FORMAT_VERSION,
             "dataset": {"name": dataset.metadata.name, "sha256": dataset.sha256},
-            "samples": len(found.labels),
-            "agreement": float(np.mean(found.probability.argmax(axis=1) == found.labels)),
+            "samples": len(predictions.labels),
+            "agreement": float(np.mean(predictions.probability.argmax(axis=1) == predictions.labels)),
             "noise_rate": figure(joint_rate, "confident joint"),
             "mixture_noise_rate": figure(mixture, "two Gaussians on the losses"),
             "interval": "95%, percentiles of a bootstrap over samples",
@@ -109,7 +109,7 @@ def estimate_noise(
             "truth": _truth(dataset, joint_rate.value, matrix),
             "settings": {
                 "folds": folds,
-                "epochs_used": list(found.epochs),
+                "epochs_used": list(predictions.epochs),
                 "bootstrap": repeats,
                 **{
                     name: getattr(config, name)

@@ -27,16 +27,16 @@ def compare(evidence: Evidence, verdict: Verdict) -> dict[str, Any] | None:
     wrong, suspects = evidence.wrong[rows], verdict.suspects[rows]
     clean, given = evidence.clean_labels[rows], evidence.given_labels[rows]
     suggested = verdict.suggested_labels[rows]
-    found = wrong & suspects
+    wrong_suspects = wrong & suspects
     relabelled = np.where(suspects, suggested, given)
-    mislabelled = found & (clean != given)
+    mislabelled = wrong_suspects & (clean != given)
     return {
         "samples": len(wrong),
         "wrong": int(wrong.sum()),
         "suspects": int(suspects.sum()),
-        "found": int(found.sum()),
-        "precision": _share(found.sum(), suspects.sum()),
-        "recall": _share(found.sum(), wrong.sum()),
+        "found": int(wrong_suspects.sum()),
+        "precision": _share(wrong_suspects.sum(), suspects.sum()),
+        "recall": _share(wrong_suspects.sum(), wrong.sum()),
         "average_precision": float(average_precision_score(wrong, verdict.suspicion[rows])) if wrong.any() else None,
         "suggestion_accuracy": _share((mislabelled & (suggested == clean)).sum(), mislabelled.sum()),
         "wrong_rate_before": float(np.mean(given != clean)),

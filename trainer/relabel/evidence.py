@@ -155,15 +155,15 @@ def _read_samples(path: Path, count: int, num_classes: int) -> dict[str, np.ndar
         raise TrainerError(f"{path}: not there, though the run is finished; train it anew with --overwrite")
     try:
         with h5py.File(path, "r") as file:
-            found = {name: _column(file, name, *form) for name, form in expected.items()}
-        _check_samples(found, num_classes)
+            samples = {name: _column(file, name, *form) for name, form in expected.items()}
+        _check_samples(samples, num_classes)
     # h5py raises whatever the HDF5 library met
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainerError(
             f"{path}: not what a run of this version and dataset writes ({reason}); train the run anew with --overwrite"
         ) from None
-    return found
+    return samples
 
 
 def _column(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
@@ -178,15 +178,15 @@ def _column(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> 
     return np.asarray(values[()])
 
 
-def _check_samples(found: dict[str, np.ndarray], num_classes: int) -> None:
+def _check_samples(samples: dict[str, np.ndarray], num_classes: int) -> None:
     """Raise ValueError where the numbers cannot be a run's."""
-    if not np.array_equal(found["id"], np.arange(len(found["id"]))):
+    if not np.array_equal(samples["id"], np.arange(len(samples["id"]))):
         raise ValueError("ids are not 0, 1, 2, …")
     for name, least in (("given_label", 0), ("refurbished_label", -1), (LAST_PREDICTION, -1)):
-        if not (least <= found[name].min() and found[name].max() < num_classes):
+        if not (least <= samples[name].min() and samples[name].max() < num_classes):
             raise ValueError(f"'{name}' outside {least}..{num_classes - 1}")
-    seen = found[VISITS] > 0
-    loss, probability = found[MEAN_LOSS][seen], found[MEAN_PROBABILITY][seen]
+    seen = samples[VISITS] > 0
+    loss, probability = samples[MEAN_LOSS][seen], samples[MEAN_PROBABILITY][seen]
     if not (np.isfinite(loss).all() and (loss > -TOLERANCE).all()):
         raise ValueError(f"'{MEAN_LOSS}' holds what is no loss")
     if not (
@@ -197,9 +197,9 @@ def _check_samples(found: dict[str, np.ndarray], num_classes: int) -> None:
 
 def _unless(held_out: np.ndarray, values: np.ndarray) -> np.ndarray:
     """As float64, not-a-number where held out."""
-    found = values.astype(np.float64)
-    found[held_out] = np.nan
-    return found
+    numbers = values.astype(np.float64)
+    numbers[held_out] = np.nan
+    return numbers
 
 
 def _truth(dataset: Dataset, data: TrainingData) -> tuple[np.ndarray | None, np.ndarray | None]:

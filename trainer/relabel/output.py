@@ -277,15 +277,15 @@ def _lead(evidence: Evidence, report: dict[str, Any]) -> list[str]:
 
 def page_figures(report: dict[str, Any]) -> list[tuple[str, str]]:
     """(term, value) of the figures a person asks for."""
-    found = [("samples", f"{report['samples']:,}"), ("suspects", f"{report['suspects']:,}")]
+    figures = [("samples", f"{report['samples']:,}"), ("suspects", f"{report['suspects']:,}")]
     truth = report["truth"]
     if truth is None:
-        return found
+        return figures
     for name in TRUTH_FIGURES:
         if truth[name] is not None:
             shown = f"{truth[name]:.3f}" if name == "average_precision" else f"{truth[name]:.1%}"
-            found.append((name.replace("_", " "), shown))
-    return found
+            figures.append((name.replace("_", " "), shown))
+    return figures
 
 
 def read_report(directory: Path) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def suspicions(loss: np.ndarray, probability: np.ndarray, labels: np.ndarray, ot
     num_classes = probability.shape[1]
     counts = np.bincount(labels, minlength=num_classes)
     class_loss = np.bincount(labels, weights=loss, minlength=num_classes) / np.maximum(counts, 1)
-    own = class_loss[labels]
-    relative = np.divide(loss, own, out=np.zeros_like(loss), where=own > 0)
+    label_loss = class_loss[labels]
+    relative = np.divide(loss, label_loss, out=np.zeros_like(loss), where=label_loss > 0)
     rival = np.clip(probability[np.arange(len(labels)), others], 0.0, 1.0)
     return np.asarray((1 + rival - np.exp(-relative)) / 2)
 
@@ -130,13 +130,13 @@ def confident_joint(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     num_classes = probability.shape[1]
     counts = np.bincount(labels, minlength=num_classes)
-    own = probability[np.arange(len(labels)), labels]
-    sums = np.bincount(labels, weights=own, minlength=num_classes)
+    label_probability = probability[np.arange(len(labels)), labels]
+    sums = np.bincount(labels, weights=label_probability, minlength=num_classes)
     # a class that no sample has cannot be reached
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     reached = np.where(probability >= thresholds, probability, -1.0)
-    found = reached.max(axis=1) >= 0
-    pairs = labels[found] * num_classes + reached.argmax(axis=1)[found]
+    is_counted = reached.max(axis=1) >= 0
+    pairs = labels[is_counted] * num_classes + reached.argmax(axis=1)[is_counted]
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 

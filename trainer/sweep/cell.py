@@ -27,12 +27,12 @@ THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM
 
 def environment(threads: int, gpu: int | None = None) -> dict[str, str]:
     """Variables of a cell's process: so many threads for its framework, and the GPU it sees."""
-    found = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
     if threads == 1:
-        found["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+        variables["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     if gpu is not None:
-        found["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    return found
+        variables["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    return variables
 
 
 class CellProcess:

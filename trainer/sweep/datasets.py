@@ -31,11 +31,11 @@ def prepare(grid: Grid, cells: Iterable[Cell], root: Path, say: Say) -> tuple[di
         if key not in made:
             clean = cleans[cell.dataset]
             made[key] = clean if isinstance(clean, str) else _noisy(cell, clean, say)
-        found = made[key]
-        if isinstance(found, str):
-            failed[cell.name] = found
+        path_or_error = made[key]
+        if isinstance(path_or_error, str):
+            failed[cell.name] = path_or_error
         else:
-            ready[cell.name] = found
+            ready[cell.name] = path_or_error
     return ready, failed
 
 
@@ -50,15 +50,15 @@ def _clean(grid: Grid, name: str, root: Path, say: Say) -> Dataset | str:
                 )
             say(f"converting {name} -> {path}")
             return convert(name, root=root, source=grid.source, out=path, limit=grid.limit, workers=None).dataset
-        found = open_dataset(path)
-        if found.metadata.labels != "clean":
+        dataset = open_dataset(path)
+        if dataset.metadata.labels != "clean":
             raise TrainerError(
-                f"{path}: its labels are {found.metadata.labels}; a sweep gives noise to clean ones, name a clean "
+                f"{path}: its labels are {dataset.metadata.labels}; a sweep gives noise to clean ones, name a clean "
                 "dataset"
             )
     except (DataToolsError, OSError) as error:
         return " ".join(str(error).split())
-    return found
+    return dataset
 
 
 def noisy_path(cell: Cell, clean: Path) -> Path:

@@ -126,10 +126,10 @@ class Grid:
         if self.source is not None and len(self.datasets) > 1:
             raise TrainerError("sweep: a source is given for several datasets; convert them first with datatools")
         variant = self.settings.get("variant", VARIANTS[0])
-        for method, own in self.options.items():
+        for method, options in self.options.items():
             if method not in METHODS:
                 raise TrainerError(f"options of method '{method}': not known; known are {', '.join(METHODS)}")
-            check_options(METHODS[method], own, variant)
+            check_options(METHODS[method], options, variant)
 
     def directory(self, dataset: str) -> str:
         """Name of the directory of one of `datasets` under the root."""
@@ -137,15 +137,15 @@ class Grid:
 
     def cells(self) -> list[Cell]:
         """Every cell once, in an order that brings each rate's methods together; rate 0 is there once for all noise."""
-        found: dict[str, Cell] = {}
+        cells: dict[str, Cell] = {}
         networks = self.networks or (PRESETS[self.settings.get("preset", DEFAULT_PRESET)].network,)
         for dataset, rate, noise, seed, network, method in itertools.product(
             map(self.directory, self.datasets), self.rates, self.noise, self.seeds, networks, self.methods
         ):
-            own = self.options.get(method, {})
-            cell = Cell(dataset, noise, float(rate), method, network, seed, dict(self.settings), dict(own))
-            found.setdefault(cell.name, cell)
-        return list(found.values())
+            options = self.options.get(method, {})
+            cell = Cell(dataset, noise, float(rate), method, network, seed, dict(self.settings), dict(options))
+            cells.setdefault(cell.name, cell)
+        return list(cells.values())
 
 
 LISTS: dict[str, type | tuple[type, ...]] = {
@@ -168,23 +168,27 @@ def read_toml(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainerError(f"{path}: cannot be read as TOML ({error})") from None
-    found: dict[str, Any] = {"settings": {}}
+    entries: dict[str, Any] = {"settings": {}}
     for key, value in values.items():
         if key in LISTS:
             items = value if isinstance(value, list) else [value]
-            found[key] = tuple(_typed(path, key, item, LISTS[key]) for item in items)
+            entries[key] = tuple(_typed(path, key, item, LISTS[key]) for item in items)
         elif key in SETTINGS:
-            found["settings"][key] = _typed(path, key, value, SETTINGS[key])
+            entries["settings"][key] = _typed(path, key, value, SETTINGS[key])
         elif key in ("source", "limit"):
-            found[key] = _typed(path, key, value, str if key == "source" else int)
-        elif key == "options" and isinstance(value, dict) and all(isinstance(own, dict) for own in value.values()):
-            found[key] = {
-                method: {name.replace("-", "_"): v for name, v in own.items()} for method, own in value.items()
+            entries[key] = _typed(path, key, value, str if key == "source" else int)
+        elif (
+            key == "options"
+            and isinstance(value, dict)
+            and all(isinstance(options, dict) for options in value.values())
+        ):
+            entries[key] = {
+                method: {name.replace("-", "_"): v for name, v in options.items()} for method, options in value.items()
             }
         else:
             known = ", ".join([*LISTS, "source", "limit", *SETTINGS, "[options.METHOD]"])
             raise TrainerError(f"{path}: '{key}' is not an entry of a sweep; known are {known}")
-    return found
+    return entries
 
 
 def _typed(path: Path, key: str, value: Any, kind: type | tuple[type, ...]) -> Any:
@@ -194,13 +198,13 @@ def _typed(path: Path, key: str, value: Any, kind: type | tuple[type, ...]) -> A
     return value
 
 
-def merged(file: Mapping[str, Any], given: Mapping[str, Any]) -> Grid:
-    """The grid of a file, with what the command line gives put over it."""
-    options = {method: dict(own) for method, own in file.get("options", {}).items()}
-    for method, own in given.get("options", {}).items():
-        options.setdefault(method, {}).update(own)
-    together = {**file, **given}
-    together["settings"] = {**file.get("settings", {}), **given.get("settings", {})}
+def merged(file: Mapping[str, Any], command_line: Mapping[str, Any]) -> Grid:
+    """The grid of a file, with what the command line says put over it."""
+    options = {method: dict(settings) for method, settings in file.get("options", {}).items()}
+    for method, settings in command_line.get("options", {}).items():
+        options.setdefault(method, {}).update(settings)
+    together = {**file, **command_line}
+    together["settings"] = {**file.get("settings", {}), **command_line.get("settings", {})}
     together["options"] = options
     for name, option in (("datasets", "--dataset"), ("methods", "--methods")):
         if name not in together:

@@ -52,13 +52,13 @@ class LocalExecutor:
             self._done.put((job, outcome))
 
     def finished(self, timeout: float) -> list[tuple[Job, dict[str, Any]]]:
-        found = []
+        outcomes = []
         try:
-            found.append(self._done.get(timeout=timeout))
+            outcomes.append(self._done.get(timeout=timeout))
             while True:
-                found.append(self._done.get_nowait())
+                outcomes.append(self._done.get_nowait())
         except queue.Empty:
-            return found
+            return outcomes
 
     def stop(self) -> None:
         self._stopping.set()

@@ -61,13 +61,13 @@ def sweep(
                 runner.stop()
         for cell in cells:  # some may have ended while the others were being stopped
             board.read_result(cell)
-        found = _write(out, cells, board)
+        content = _write(out, cells, board)
     if stop.signal:
         raise RunStoppedError(
             f"{out}: stopped by {stop.signal} with {len(board.best)} of {len(cells)} cells finished; the same command "
             "goes on"
         )
-    return found
+    return content
 
 
 def make_executor(name: str, resources: Resources) -> Executor:
@@ -91,6 +91,6 @@ def _write(out: Path, cells: Sequence[Cell], board: Board) -> dict[str, Any]:
     for cell in cells:
         state = "finished" if cell.name in board.best else "failed" if cell.name in board.failed else "to do"
         entries.append({"run": cell.name, **cell.to_json(), "state": state, "error": board.failed.get(cell.name)})
-    found = {"cells": entries}
-    write_json(out / SWEEP_FILE, found)
-    return found
+    content = {"cells": entries}
+    write_json(out / SWEEP_FILE, content)
+    return content

@@ -75,8 +75,8 @@ def estimate_seconds(grid: Grid, cells: Sequence[Cell], root: Path, threads: int
                 step, start = _probe(cell, dataset.path, threads)
                 measured[key] = step, start, dataset.metadata.num_records("train")
             step, start, samples = measured[key]
-            own = cost(cell)
-            total += start + own.epochs * own.networks * steps_per_epoch(cell, samples) * step
+            needs = cost(cell)
+            total += start + needs.epochs * needs.networks * steps_per_epoch(cell, samples) * step
     return total
 
 

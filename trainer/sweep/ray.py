@@ -64,8 +64,7 @@ class RayExecutor:
                 wanted["memory"] = self._resources.memory << 20
             task = self._ray.remote(max_retries=NODE_RETRIES, max_calls=1, **wanted)(_supervise)
             paths = str(job.dataset), str(job.directory)
-            own = self._resources
-            reference = task.remote(job.cell.to_json(), *paths, own.threads, own.force)
+            reference = task.remote(job.cell.to_json(), *paths, self._resources.threads, self._resources.force)
             self._jobs[reference] = job
 
     def finished(self, timeout: float) -> list[tuple[Job, dict[str, Any]]]:
@@ -73,16 +72,16 @@ class RayExecutor:
             time.sleep(timeout)
             return []
         ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=timeout)
-        found = []
+        outcomes = []
         for reference in ready:
             job = self._jobs.pop(reference)
             try:
                 outcome = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
                 outcome = {"state": "failed", "error": f"its Ray task ended ({str(error).splitlines()[0]:.200})"}
-            found.append((job, outcome))
+            outcomes.append((job, outcome))
         self._submit()
-        return found
+        return outcomes
 
     def stop(self) -> None:
         self._waiting.clear()
