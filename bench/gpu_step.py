@@ -10,8 +10,8 @@ must be the registry's. Precision float32 is without TF32 on both sides, bfloat1
 
 Beside the speed stand the operations and bytes of one step and what they come to per second, as a share of what the
 card can do by its data sheet, where that is known: operations by XLA's cost analysis of the step as written (of PyTorch
-by its own counter), bytes by what the kernels of the compiled step read and write, in or out of the caches, so that the
-share can exceed the memory's. With TensorFlow neither is known.
+by its own counter, which counts a convolution's padding too), bytes by what the kernels of the compiled step read and
+write, in or out of the caches, so that the share can exceed the memory's. With TensorFlow neither is known.
 
 The most telling cases come first. --minutes ends a call cleanly after so long, with exit status 3; the same call goes
 on with what is missing. The result file keeps figures apart by device, day and versions, and nothing is compared across
