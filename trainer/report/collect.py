@@ -19,6 +19,7 @@ import numpy as np
 
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
+from trainer.run import read_metrics
 from trainer.run_log import CONFIG_FILE, METRICS_FILE, RESULT_FILE
 
 HEADLINES = ("best_test_error", "last_test_error", "mean_last10_test_error")
@@ -32,6 +33,7 @@ SETTINGS = (
     "weight_decay",
     "variant",
     "sampling",
+    "momentum_form",
     "precision",
     "engine",
     "validation_fraction",
@@ -180,7 +182,7 @@ def _read(directory: Path) -> FinishedRun:
     if group.epochs < 1 or records < 1:
         raise ValueError(f"{CONFIG_FILE}: epochs and train_records should be at least 1")
     seed = _get(config, "seed", int, CONFIG_FILE)
-    return FinishedRun(directory, group, own, seed, records, result, config, _metrics(directory / METRICS_FILE))
+    return FinishedRun(directory, group, own, seed, records, result, config, read_metrics(directory / METRICS_FILE))
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -217,18 +219,6 @@ def _noise(noise: dict[str, Any] | None, config: dict[str, Any]) -> Noise:
             name = f"{name} {printable(Path(own).name)}".strip()
     found = counted if rate is None else rate
     return Noise(kind, float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None, name)
-
-
-def _metrics(path: Path) -> dict[str, np.ndarray]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{path.name}: no epoch in it")
-    metrics = {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
-    for key in ("epoch", "test_error"):
-        if key not in metrics or not np.isfinite(metrics[key]).all():
-            raise ValueError(f"{path.name}: no column {key}, or gaps in it")
-    return metrics
 
 
 def _told_apart(runs: list[FinishedRun]) -> list[FinishedRun]:
