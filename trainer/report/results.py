@@ -45,8 +45,8 @@ def table_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
             "Paper: the best test error of the SELFIE paper (Song, Kim and Lee, ICML 2019), read off the plots of its "
             "official release, so about ±0.3. It stands only beside runs in the paper's setting: the whole dataset, "
             "the same noise and rate, DenseNet-25-12, 100 epochs, mini-batches of 128, learning rate 0.1. Its code "
-            "takes the mean of batch means, in which the last 16 of 10,000 test images weigh 8 times; ours is the plain "
-            "share."
+            "takes the mean of batch means, in which the last 16 of 10,000 test images weigh 8 times; ours is the "
+            "share of all."
         )
         section.append(tag("p", "quiet", text))
     for number, panel in enumerate(panels):
