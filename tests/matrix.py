@@ -46,10 +46,22 @@ def oldest_constraints() -> str:
     return "".join(f"{line}\n" for line in lower_bounds(project))
 
 
+def find_python(version: str) -> str | None:
+    """A Python that starts and is of this version: on the PATH, or one of pyenv's, whose shims may lead nowhere."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python{version}")))]
+    for python in filter(None, candidates):
+        asked = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        answer = subprocess.run(asked, capture_output=True, text=True)
+        if answer.returncode == 0 and answer.stdout.strip() == version:
+            return python
+    return None
+
+
 def run(name: str) -> bool | None:
     """Install into the environment `name` and run the fast tests there; None where its Python is missing."""
     version = OLDEST_PYTHON if name == OLDEST else name
-    python = shutil.which(f"python{version}")
+    python = find_python(version)
     if python is None:
         return None
     FOLDER.mkdir(exist_ok=True)
@@ -81,7 +93,7 @@ def main(names: list[str]) -> int:
     for name in names or [*PYTHONS, OLDEST]:
         print(f"--- {name}", flush=True)
         results[name] = run(name)
-    words = {True: "passed", False: "FAILED", None: "skipped: no such Python on the PATH"}
+    words = {True: "passed", False: "FAILED", None: "skipped: no such Python here"}
     for name, passed in results.items():
         print(f"{name:8} {words[passed]}")
     return 0 if True in results.values() and False not in results.values() else 1

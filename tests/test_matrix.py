@@ -33,6 +33,21 @@ def test_a_python_that_is_missing_is_skipped_and_said_so(
 ) -> None:
     monkeypatch.setattr(matrix, "FOLDER", tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     assert matrix.main(["3.12"]) == 1  # nothing ran, which is no success
-    assert "3.12     skipped: no such Python on the PATH" in capsys.readouterr().out
+    assert "3.12     skipped: no such Python here" in capsys.readouterr().out
     assert not matrix.FOLDER.exists()
+
+
+def test_a_shim_that_leads_nowhere_is_no_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shim = tmp_path / "python3.12"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert matrix.find_python("3.12") is None
+    real = tmp_path / "versions" / "3.12.9" / "bin" / "python3.12"
+    real.parent.mkdir(parents=True)
+    real.write_text("#!/bin/sh\necho 3.12\n")
+    real.chmod(0o755)
+    assert matrix.find_python("3.12") == str(real)
