@@ -25,6 +25,8 @@ FILES_CSV = "files.csv"
 SPLITS = ("train", "test")
 LABEL_STATES = ("clean", "noisy", "unknown")
 MAX_JSON_BYTES = 64 << 20
+MAX_DEPTH = 100
+"""How deep the objects and lists of dataset.json may lie in each other; this package writes four levels."""
 MAX_CLASSES = 1 << 20
 MAX_SIDE = 1 << 16
 MAX_IMAGE_BYTES = 1 << 30
@@ -153,9 +155,24 @@ def _parse(text: str) -> dict[str, Any]:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if _is_deeper(value, MAX_DEPTH):  # Pythons differ in what they can write back of what they read
+        raise ValueError(f"nested too deeply, {MAX_DEPTH} levels at most are expected")
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Whether objects and lists lie in each other more than `limit` levels deep."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for part in level
+            if isinstance(part, (dict, list))
+            for inner in (part.values() if isinstance(part, dict) else part)
+        ]
+    return any(isinstance(part, (dict, list)) for part in level)
 
 
 class _Fields:

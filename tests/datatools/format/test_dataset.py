@@ -190,6 +190,15 @@ def test_any_value_anywhere_is_read_or_refused(
         assert Metadata.from_json(metadata.to_json()) == metadata
 
 
+@pytest.mark.parametrize(("depth", "read"), [(98, True), (99, False)])
+def test_nesting_ends_at_the_same_depth_on_every_python(tmp_path: Path, depth: int, read: bool) -> None:
+    nested = '{"a":' * depth + "1" + "}" * depth
+    text = json.dumps({**json.loads(GOLDEN), "source": "NESTED"})
+    # an object in an object of the file's: two levels more
+    text = text.replace('"NESTED"', json.dumps({**json.loads(GOLDEN)["source"], "more": "M"}).replace('"M"', nested))
+    assert (read_or_refused(write_json(tmp_path / "d", text)) is not None) is read
+
+
 @pytest.mark.parametrize("path", PLACES[1:], ids=str)
 def test_a_value_that_lacks_is_refused_or_not_needed(tmp_path: Path, path: tuple[str | int, ...]) -> None:
     folder = write_json(tmp_path / "lacking", without(noisy_json(), path))
