@@ -146,14 +146,19 @@ def plans(arguments: argparse.Namespace) -> list[Case]:
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
-    """A line a case: mean ± standard deviation over its finished runs, in percent."""
-    head = ["case", "runs", "best", "last", "labels refurbished right"]
+    """A line a case: mean ± standard deviation over its finished runs, in percent, and differences seed by seed."""
+    head = ["case", "runs", "best", "last", "last, seed by seed against the plain case", "labels refurbished right"]
     lines = []
+    last = {(run["case"], run["seed"]): run["last_test_error"] for run in runs if run["finished"]}
     for case in CASES:
         finished = [run for run in runs if run["case"] == case and run["finished"]]
-        if finished:
-            shares = ([run[key] for run in finished if key in run] for key in FIGURES)
-            lines.append([case, str(len(finished)), *map(_percent, shares)])
+        if not finished:
+            continue
+        plain = case.partition(",")[0]
+        seeds = sorted(run["seed"] for run in finished if (plain, run["seed"]) in last)
+        differences = [f"{100 * (last[case, seed] - last[plain, seed]):+.1f}" for seed in seeds if case != plain]
+        best, error, right = (_percent([run[key] for run in finished if key in run]) for key in FIGURES)
+        lines.append([case, str(len(finished)), best, error, ", ".join(differences) or "-", right])
     return text_table(head, lines)
 
 
