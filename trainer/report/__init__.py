@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from trainer.report.collect import HEADLINES, FinishedRun, Group, collect, groups
 from trainer.report.data_files import write_csv
-from trainer.report.figures import draw
 from trainer.report.table import table
 from trainer.report.writing import write_report
 
@@ -16,7 +15,6 @@ __all__ = [
     "FinishedRun",
     "Group",
     "collect",
-    "draw",
     "groups",
     "table",
     "write_csv",

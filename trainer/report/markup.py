@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, tostring
 
@@ -11,6 +12,8 @@ from trainer.report.collect import printable
 Attributes = dict[str, str | float]
 Content = Element | str | None
 """A child of an element; None is left out."""
+_BREAKS = re.compile(r"(?<=[/-])(?=[^\s/-])|(?<=[\w)])(?:\.[A-Za-z][A-Za-z0-9]{0,5})+(?![\w.])")
+"""Places after a slash or a hyphen, and the endings of file names."""
 
 
 def tag(name: str, attributes: Mapping[str, str | float] | str | None = None, *content: Content) -> Element:
@@ -36,6 +39,26 @@ def add(element: Element, content: Iterable[Content]) -> None:
                 element[-1].tail = (element[-1].tail or "") + text
             else:
                 element.text = (element.text or "") + text
+
+
+def breakable(text: str) -> Iterator[Content]:
+    """A text with file names, that may be broken after a slash or a hyphen, and before an ending.
+
+    An ending, as ".csv" or ".tar.gz", is itself never broken.
+    """
+    start = 0
+    for place in _BREAKS.finditer(text):
+        yield text[start : place.start()]
+        yield tag("wbr")
+        if place[0]:
+            yield tag("span", "ending", place[0])
+        start = place.end()
+    yield text[start:]
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text`, or its beginning and an ellipsis."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def html(element: Element) -> str:

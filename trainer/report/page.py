@@ -14,23 +14,22 @@ from string import Template
 from xml.etree.ElementTree import Element
 
 from trainer.report import style as looks
-from trainer.report.collect import CLEAN, FinishedRun, Group, printable
+from trainer.report.collect import CLEAN, FinishedRun, printable
 from trainer.report.curves import curves_section
 from trainer.report.data_files import versions
-from trainer.report.label_matrices import Names, confusion_section, transition_section
-from trainer.report.markup import add, html, relative_link, tag
-from trainer.report.matrices import Transitions
-from trainer.report.results import duration, error_section, rate_text, scrolling, table_section
-from trainer.report.series import styles
-from trainer.report.summary import Panel, Row, wall_seconds
+from trainer.report.figures import Figures
+from trainer.report.label_matrices import confusion_section, transition_section
+from trainer.report.markup import add, breakable, html, relative_link, tag
+from trainer.report.matrix_figures import Names
+from trainer.report.results import duration, error_section, scrolling, table_section
+from trainer.report.summary import Panel, Row, rate_text, wall_seconds
 
 TEMPLATE, STYLE_SHEET = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 
 
 def page(
     rows: Sequence[Row],
-    panels: Sequence[Panel],
-    transitions: dict[Group, Transitions],
+    figures: Figures,
     names: Names,
     notes: Sequence[str],
     left_out: Sequence[str],
@@ -43,13 +42,13 @@ def page(
         notes: which runs have no matrices, and why. left_out: which runs are not in the report, and why.
         files: names of the files beside the page. out: where it will be; run directories are named from there.
     """
-    style = styles(panels)
+    panels = [part.panel for part in figures.panels]
     parts = [
-        error_section(panels, style),
-        table_section(panels, style),
-        curves_section(panels, style),
-        transition_section(rows, transitions, notes, names),
-        confusion_section(rows, names),
+        error_section(figures),
+        table_section(figures),
+        curves_section(figures),
+        transition_section(figures.transitions, notes),
+        confusion_section(figures.confusions, names),
         _runs_section(rows, out),
         _files_section(files),
     ]
@@ -112,7 +111,7 @@ def _listed(words: Sequence[str], limit: int = 6) -> str:
 def _left_out(lines: Sequence[str]) -> Element:
     listing = tag("ul")
     for line in lines:
-        listing.append(tag("li", None, line))
+        listing.append(tag("li", None, *breakable(line)))
     block = {"class": "notices", "aria-labelledby": "left-out"}
     return tag("aside", block, tag("h2", {"id": "left-out"}, f"Left out: {len(lines)}"), listing)
 
@@ -136,7 +135,7 @@ def _runs_section(rows: Sequence[Row], out: Path) -> Element:
 def _run_line(row: Row, run: FinishedRun, out: Path) -> Element:
     seconds = wall_seconds(run)
     path = _relative(run.directory, out)
-    link = tag("a", {"class": "path", "href": relative_link(path)}, path)
+    link = tag("a", {"class": "path", "href": relative_link(path)}, *breakable(path))
     group = row.group
     noise = "clean" if group.noise == CLEAN else group.noise
     return tag(
@@ -181,7 +180,7 @@ def _files_section(files: Sequence[str]) -> Element:
     }
     for name in files:
         if name in about:
-            add(listing, [tag("dt", None, tag("a", {"href": name}, name)), tag("dd", None, about[name])])
+            add(listing, [tag("dt", None, tag("a", {"href": name}, *breakable(name))), tag("dd", None, about[name])])
     figures = [name for name in files if name.endswith(".svg")]
     count = tag("dd", None, f"{len(figures)} figures, each as PNG and SVG")
     add(listing, [tag("dt", None, tag("a", {"href": "figures/"}, "figures/")), count])

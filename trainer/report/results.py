@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from trainer.report.charts import line_chart, swatch
-from trainer.report.collect import HEADLINES, OWN
+from trainer.report.charts import is_labelled, line_chart
+from trainer.report.collect import HEADLINES
+from trainer.report.description import DotPlot, LineChart
+from trainer.report.dot_plot import dot_plot
+from trainer.report.figures import Figures
+from trainer.report.markers import legend, swatch
 from trainer.report.markup import Attributes, Content, add, tag
-from trainer.report.series import HEADLINE_TITLES, error_against_rate
-from trainer.report.summary import Estimate, Panel, Row
+from trainer.report.summary import Estimate, Panel, Row, rate_text
 
 SHORT_TITLES = dict(zip(HEADLINES, ("Best", "Last", "Mean of last 10"), strict=True))
 LONG = 24
@@ -17,7 +20,7 @@ LONG = 24
 WIDE, NARROW = (640, 380), (340, 300)
 
 
-def error_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
+def error_section(figures: Figures) -> Element:
     """A figure for each panel and headline figure, and who is lowest at the highest rate."""
     section = tag("section", {"id": "error", "aria-labelledby": "error-title"})
     section.append(tag("h2", {"id": "error-title"}, "Test error against noise rate"))
@@ -27,19 +30,27 @@ def error_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
         "chosen at all."
     )
     add(section, [tag("p", "quiet", text), _switch()])
-    for panel in panels:
-        section.append(tag("h3", None, panel.title))
+    for part in figures.panels:
+        section.append(tag("h3", None, part.panel.title))
         for headline in HEADLINES:
-            section.append(_headline(panel, headline, style))
+            block = tag("div", f"headline {headline}")
+            if (figure := part.errors.get(headline)) is None:
+                text = "The noise rate of these runs is not known; their figures are in the table below."
+                block.append(tag("p", "quiet", text))
+            else:
+                ranking = _ranking(part.panel, headline, figures.style)
+                add(block, [_error_figure(figure, figures.style), ranking])
+            section.append(block)
     return section
 
 
-def table_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
+def table_section(figures: Figures) -> Element:
     """Mean and deviation of all headline figures, a table for each panel."""
     section = tag("section", {"id": "table", "aria-labelledby": "table-title"})
     section.append(tag("h2", {"id": "table-title"}, "All results"))
     text = "Test error in %, mean ± standard deviation over runs. Bold: the lowest mean of a noise rate."
     section.append(tag("p", "quiet", text))
+    panels = [part.panel for part in figures.panels]
     if any(row.paper is not None for panel in panels for row in panel.rows):
         text = (
             "Paper: the best test error of the SELFIE paper (Song, Kim and Lee, ICML 2019), read off the plots of its "
@@ -51,12 +62,15 @@ def table_section(panels: Sequence[Panel], style: dict[str, int]) -> Element:
         section.append(tag("p", "quiet", text))
     for number, panel in enumerate(panels):
         section.append(tag("h3", {"id": f"table-{number}"}, panel.title))
-        section.append(scrolling(_table(panel, style), f"Figures: {panel.title}"))
+        section.append(scrolling(_table(panel, figures.style), f"Figures: {panel.title}"))
     return section
 
 
 def scrolling(table: Element, name: str) -> Element:
-    """A table that scrolls in its own frame where the screen is narrow, by keyboard too."""
+    """A table that scrolls in its own frame where the screen is narrow, by keyboard too.
+
+    Its first column stays, and a shadow at an edge says that the table goes on there (page.css).
+    """
     return tag("div", {"class": "scroll", "role": "region", "aria-label": name, "tabindex": "0"}, table)
 
 
@@ -82,17 +96,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def rate_text(row: Row) -> str:
-    """The noise of a row: its rate in percent, or what stands for it."""
-    if row.noise.kind == OWN:
-        return "its own"
-    try:
-        return f"{100 * float(row.noise.name):.4g} %"
-    except ValueError:
-        rate = "" if row.noise.rate is None else f" ({100 * row.noise.rate:.3g} %)"
-        return f"{row.noise.name}{rate}"
-
-
 def method_name(label: str, style: dict[str, int]) -> Element:
     """A method's name with its line."""
     kind = "method long" if len(label) > LONG else "method"
@@ -109,27 +112,20 @@ def _switch() -> Element:
     return choice
 
 
-def _headline(panel: Panel, headline: str, style: dict[str, int]) -> Element:
-    block = tag("div", f"headline {headline}")
-    chart = error_against_rate(panel, headline, style)
-    if chart is None:
-        add(
-            block,
-            [tag("p", "quiet", "The noise rate of these runs is not known; their figures are in the table below.")],
-        )
-        return block
-    spoken = f"{chart.title}. {'; '.join(_spoken(panel, headline))}. The same figures are in the table below."
-    wide, narrow = (line_chart(chart, *size, spoken) for size in (WIDE, NARROW))
-    caption = tag("figcaption", None, HEADLINE_TITLES[headline], tag("span", None, "test error in %, by noise rate"))
-    figure = tag("figure", None, caption, tag("div", "wide-figure", wide), tag("div", "narrow", narrow))
-    add(block, [figure, _ranking(panel, headline, style)])
+def _error_figure(figure: LineChart | DotPlot, style: dict[str, int]) -> Element:
+    """Drawn twice, for a wide and a narrow screen; lines without names at their ends have a legend."""
+    caption = tag("figcaption", None, figure.title, tag("span", None, figure.note))
+    block = tag("figure", None, caption)
+    for kind, size in (("wide-figure", WIDE), ("narrow", NARROW)):
+        part = tag("div", kind)
+        if isinstance(figure, DotPlot):
+            part.append(dot_plot(figure, size[0]))
+        else:
+            labels = [line.label for line in figure.lines]
+            named = is_labelled(figure, *size)
+            add(part, [line_chart(figure, *size), None if named else legend(labels, style)])
+        block.append(part)
     return block
-
-
-def _spoken(panel: Panel, headline: str) -> Iterator[str]:
-    for label in panel.labels():
-        rows = [row for row in panel.rows if row.label == label]
-        yield f"{label}: " + ", ".join(f"{row.errors[headline].percent()} at {rate_text(row)}" for row in rows)
 
 
 def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
@@ -157,7 +153,7 @@ def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
 def _table(panel: Panel, style: dict[str, int]) -> Element:
     has_paper = any(row.paper is not None for row in panel.rows)
     refurbishes = any(row.refurbished_right is not None for row in panel.rows)
-    head = tag("tr", None, _column("Noise"), _column("Method"), _column("Runs", "n"), _column("Best", "n"))
+    head = tag("tr", None, _column("Method"), _column("Runs", "n"), _column("Best", "n"))
     add(
         head,
         [_column("Paper, best", "n") if has_paper else None, _column("Last", "n"), _column("Mean of last 10", "n")],
@@ -165,13 +161,11 @@ def _table(panel: Panel, style: dict[str, int]) -> Element:
     add(head, [_column("Refurbished right", "n") if refurbishes else None, _column("Time per run", "n")])
     table = tag("table", None, tag("thead", None, head))
     for rows in panel.by_noise().values():
-        body = tag("tbody", "part")
-        for row in rows:
-            line = _line(row, rows, style, has_paper, refurbishes)
-            if row is rows[0]:
-                span: Attributes = {"scope": "rowgroup", "rowspan": len(rows)}
-                line.insert(0, tag("th", span, rate_text(row)))
-            body.append(line)
+        # a line of its own, so that the methods' names are the first column, which stays in sight
+        span: Attributes = {"scope": "rowgroup", "class": "noise", "colspan": len(head)}
+        noise = tag("th", span, tag("span", None, f"Noise {rate_text(rows[0])}"))
+        body = tag("tbody", "part", tag("tr", None, noise))
+        add(body, [_line(row, rows, style, has_paper, refurbishes) for row in rows])
         table.append(body)
     return table
 

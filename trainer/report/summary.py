@@ -108,6 +108,17 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
     return made
 
 
+def rate_text(row: Row) -> str:
+    """The noise of a row: its rate in percent, or what stands for it."""
+    if row.noise.kind == OWN:
+        return "its own"
+    try:
+        return f"{100 * float(row.noise.name):.4g} %"
+    except ValueError:
+        rate = "" if row.noise.rate is None else f" ({100 * row.noise.rate:.3g} %)"
+        return f"{row.noise.name}{rate}"
+
+
 def final(run: FinishedRun, column: str) -> float | None:
     """The last epoch's value of a column that the run has."""
     values = run.metrics.get(column, np.array([np.nan]))

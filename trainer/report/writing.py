@@ -10,9 +10,10 @@ from pathlib import Path
 
 from trainer.report.collect import FinishedRun, Group
 from trainer.report.data_files import write_csv, write_curves, write_groups, write_json, write_matrices
-from trainer.report.figures import draw, draw_paper_figures
+from trainer.report.figures import describe
 from trainer.report.matrices import Datasets, Transitions, transitions
 from trainer.report.page import page
+from trainer.report.pictures import draw_figures, draw_learning_curves
 from trainer.report.summary import panels, table_rows
 
 PAGE_FILE = "report.html"
@@ -62,16 +63,16 @@ def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, o
             if (known := datasets.class_names(run)) is not None:
                 names.setdefault(row.group, known)
     (folder / FIGURES).mkdir()
-    drawn = [(group, own) for group, own in matrices.items() if own.after is not None]
-    figures = draw_paper_figures(found, drawn, names, folder / FIGURES)
-    files = [*DATA_FILES, JSON_FILE, CURVES_PICTURE, *(f"{FIGURES}/{name}" for name in figures)]
-    draw(runs, folder / CURVES_PICTURE)
+    figures = describe(rows, found, matrices, names)
+    pictures = draw_figures(figures, folder / FIGURES)
+    files = [*DATA_FILES, JSON_FILE, CURVES_PICTURE, *(f"{FIGURES}/{name}" for name in pictures)]
+    draw_learning_curves(figures, folder / CURVES_PICTURE)
     write_csv(runs, folder / DATA_FILES[0])
     write_groups(rows, folder / DATA_FILES[1])
     write_curves(runs, folder / DATA_FILES[2])
     write_matrices(matrices.items(), folder / DATA_FILES[3])
     write_json(found, runs, left_out, files, folder / JSON_FILE)
-    text = page(rows, found, matrices, names, notes, left_out, files, out)
+    text = page(rows, figures, names, notes, left_out, files, out)
     (folder / PAGE_FILE).write_text(text, encoding="utf-8")
     return [PAGE_FILE, *files]
 
