@@ -11,8 +11,9 @@ from PIL import Image
 
 from tests.trainer.report_runs import made_run
 from trainer.errors import TrainerError
-from trainer.report import collect, draw, groups, table, write_csv
+from trainer.report import collect, groups, table, write_csv, write_report
 from trainer.report.paper import paper_table
+from trainer.report.style import STYLES
 from trainer.report.summary import panels, table_rows
 
 
@@ -116,16 +117,17 @@ def test_the_csv_has_every_run_as_fractions(runs: Path, tmp_path: Path) -> None:
 
 
 def test_the_picture_has_curves_of_both_methods(runs: Path, tmp_path: Path) -> None:
-    draw(collect([runs])[0], tmp_path / "both.png")
-    draw(collect([runs / "default0", runs / "default1"])[0], tmp_path / "one.png")
+    write_report(*collect([runs]), tmp_path / "both")
+    write_report(*collect([runs / "default0", runs / "default1"]), tmp_path / "one")
     colours = {}
     for name in ("both", "one"):
-        with Image.open(tmp_path / f"{name}.png") as image:
+        with Image.open(tmp_path / name / "learning-curves.png") as image:
             assert image.size[0] > 1000
             colours[name] = {colour for _, colour in image.convert("RGB").getcolors(1 << 24) or []}
-    grey, blue = (0x5C, 0x65, 0x70), (0x1D, 0x55, 0xC4)  # Default's and SELFIE's, whatever else is drawn
-    assert {grey, blue} <= colours["both"]
-    assert grey in colours["one"]
+    # Default's and SELFIE's, whatever else is drawn
+    black, blue = (tuple(bytes.fromhex(STYLES[number].light[1:])) for number in (0, 3))
+    assert {black, blue} <= colours["both"]
+    assert black in colours["one"]
     assert blue not in colours["one"]
 
 

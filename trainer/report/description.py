@@ -48,8 +48,8 @@ def nice_axis(label: str, values: Sequence[np.ndarray], from_zero: bool = True) 
     low = step * np.floor(bottom / step + 1e-9)
     high = min(max(step * np.ceil(top / step - 1e-9), low + step), 100.0)
     low = min(low, high - step)
-    ticks = np.round(np.arange(low, high + step / 2, step), 6)
-    return Axis(label, float(low), float(high), tuple(ticks.tolist()))
+    ticks = np.round(np.arange(low, high + step / 2, step), 6).tolist()
+    return Axis(label, ticks[0], ticks[-1], tuple(ticks))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Matrices in the page: heat maps in SVG, with a number in each cell that shows, and rankings of confusions as tables."""
+"""Matrices in the page: heat maps in SVG, with a number in each cell that shows, and rankings as tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from trainer.report.description import HeatMap, Ranking
-from trainer.report.label_layout import LETTER
 from trainer.report.markup import Attributes, add, breakable, number, shorten, tag
 from trainer.report.style import HEAT_TICKS, heat
 
 SIDE = 300.0
+LETTER = 6.6
+"""Width of a letter of a name, in pixels: an estimate on the large side, as the font is the reader's."""
 STRAIGHT = 3
 """Up to so many letters a name above a column stands upright."""
 NAME = 12

@@ -1,4 +1,4 @@
-"""Where the names of lines stand: in a column beyond their ends, one below another, or nowhere where they do not fit."""
+"""Where the names of lines stand: in a column beyond their ends, or nowhere where they do not fit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WIDEST = 0.36
 def label_column(chart: LineChart, width: float, height: float) -> float | None:
     """Width of the column of names, in pixels; None where they do not fit, so that a legend has to name the lines.
 
-    Each line has to go on to the last x: a name beyond its end is then beyond all lines. No name is cut, as the settings
-    that tell methods apart stand at their ends.
+    Each line has to go on to the last x: a name beyond its end is then beyond all lines. No name is cut, as the
+    settings that tell methods apart stand at their ends.
 
     Args:
         width: of the chart. height: of the column.

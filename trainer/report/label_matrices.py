@@ -25,7 +25,7 @@ def transition_section(blocks: Sequence[MatrixFigures], notes: Sequence[str]) ->
         "refurbishment, a sample counts with its refurbished label where it has one, else with the one it was given. "
         "Wrong labels lie off the diagonal."
     )
-    add(section, [tag("p", "quiet", text), *_how_to_read(blocks, "All cells are in matrices.csv.")])
+    add(section, [tag("p", "quiet", text), *_how_to_read(blocks, "The whole matrices are in matrices.csv.")])
     for block in blocks:
         section.append(tag("h3", None, block.title))
         section.append(_side_by_side(block))
@@ -41,7 +41,7 @@ def confusion_section(blocks: Sequence[MatrixFigures], names: Names) -> Element 
     section = tag("section", {"id": "classes", "aria-labelledby": "classes-title"})
     section.append(tag("h2", {"id": "classes-title"}, "Classes"))
     text = "Test images after the last epoch, over all runs: which class was taken for which, and each class's error."
-    whole = "All cells of each run are in its result.json, under confusion_matrix."
+    whole = "Each run's whole matrix is in its result.json, under confusion_matrix."
     add(section, [tag("p", "quiet", text), *_how_to_read(blocks, whole)])
     for block in blocks:
         section.append(_group_details(block, names.get(block.row.group)))
@@ -55,7 +55,7 @@ def _how_to_read(blocks: Sequence[MatrixFigures], whole: str) -> list[Content]:
         whole: where all cells are.
     """
     kinds = {type(figure) for block in blocks for figure in block.figures}
-    text = f"Of more than {MOST_CLASSES} classes, the {RANKED} largest shares off the diagonal are shown. {whole}"
+    text = f"Of more than {MOST_CLASSES} classes, only the {RANKED} largest wrong shares are shown. {whole}"
     ranking = tag("p", "quiet", *breakable(text)) if Ranking in kinds else None
     return [ranking, heat_scale() if HeatMap in kinds else None]
 

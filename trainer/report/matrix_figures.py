@@ -74,7 +74,7 @@ def class_names(names: Sequence[str] | None, count: int) -> tuple[str, ...]:
 
 
 def ranked(counts: np.ndarray, names: Sequence[str]) -> tuple[Confusion, ...]:
-    """The RANKED cells off the diagonal of (K, K) counts with the largest share of their row, then the largest count."""
+    """The RANKED cells off the diagonal of (K, K) counts with the largest share of their row, then count."""
     wrong = counts * ~np.eye(len(counts), dtype=bool)
     values = shares(counts) * (wrong > 0)
     order = np.lexsort((-wrong.ravel(), -values.ravel()))[:RANKED]

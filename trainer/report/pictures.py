@@ -45,14 +45,14 @@ SETTINGS = {
 def draw_learning_curves(figures: Figures, path: Path) -> None:
     """learning-curves.png: test error and what was refurbished by epoch, a row for each noise of each panel."""
     columns = ("test_error", REFURBISHED_SHARE, "refurbishment_accuracy")
-    with _matplotlib() as plt:
+    with pyplot() as plt:
         _curve_grid(plt, figures.panels, columns, 4.6).savefig(path, dpi=120, metadata={"Software": None})
 
 
 def draw_figures(figures: Figures, out: Path) -> list[str]:
     """Draw every figure as PNG and SVG into the folder `out`; the names of the files, in order."""
     files: list[str] = []
-    with _matplotlib() as plt:
+    with pyplot() as plt:
 
         def save(picture: Any, title: str) -> None:
             files.extend(_save(picture, out, title, files))
@@ -76,19 +76,18 @@ def error_picture(plt: Any, figure: LineChart | DotPlot, where: str) -> Any:
         size = (4.6, min(1.4 + 0.38 * len(figure.dots), MAX_INCHES))
         picture, axes = plt.subplots(figsize=size, layout="constrained")
         _dot_plot(axes, figure)
-        title = f"{figure.title}, {figure.note}"
     else:
         columns, lines = _legend_size([line.label for line in figure.lines], 4.6)
         picture, axes = plt.subplots(figsize=(4.6, min(3.1 + 0.2 * lines, MAX_INCHES)), layout="constrained")
         _line_chart(axes, figure)
         _legend(picture, columns)
-        title = figure.title
-    picture.suptitle(f"{shorten(title, 90)}\n{shorten(where, 90)}", fontsize=8, x=0.02, ha="left")
+    head = (figure.title, where, figure.note)
+    picture.suptitle("\n".join(shorten(text, 84) for text in head), fontsize=7.5, x=0.02, ha="left")
     return picture
 
 
 @contextmanager
-def _matplotlib() -> Iterator[Any]:
+def pyplot() -> Iterator[Any]:
     """pyplot without a screen, with the settings of all figures; its figures are closed at the end."""
     import matplotlib
 
@@ -157,9 +156,8 @@ def _error_bars(axes: Any, line: Line, look: dict[str, Any]) -> None:
 def _dot_plot(axes: Any, plot: DotPlot) -> None:
     for place, line in enumerate(plot.dots):
         style = line_style(line.style)
-        axes.plot(
-            line.values, np.full(len(line.values), place + 0.27), "o", ms=2.5, color=style.light, alpha=0.65, mew=0
-        )
+        below = np.full(len(line.values), place + 0.27)
+        axes.plot(line.values, below, "o", ms=2.5, color=style.light, alpha=0.65, mew=0)
         if line.deviation is not None:
             axes.errorbar(line.mean, place, xerr=line.deviation, capsize=2.5, elinewidth=1.2, color=style.light)
         axes.plot(line.mean, place, marker=style.marker, ms=7, color=style.light, mec="white", mew=0.5)
@@ -216,7 +214,8 @@ def _matrices(plt: Any, block: MatrixFigures) -> Any:
     for cell, figure in zip(axes[0], block.figures, strict=True):
         draw: Callable[[Any, Any], None] = _heat_map if isinstance(figure, HeatMap) else _ranking
         draw(cell, figure)
-        cell.set_title(f"{figure.title}: {figure.note}", fontsize=8)
+        what = f"{figure.row_label} → {figure.column_label}"
+        cell.set_title(f"{figure.title}: {what}\n{figure.note}", fontsize=8)
     if isinstance(first, HeatMap):
         bar = picture.colorbar(axes[0][0].images[0], ax=list(axes[0]), shrink=0.8, label="share of the class in %")
         bar.set_ticks([heat(tick) for tick in HEAT_TICKS], labels=[f"{100 * tick:.0f}" for tick in HEAT_TICKS])
@@ -244,6 +243,6 @@ def _ranking(axes: Any, figure: Ranking) -> None:
     places, widths = range(len(names)), [100 * c.share for c in figure.confusions]
     bars = axes.barh(places, widths, color=HEAT_LIGHT, height=0.7)
     axes.bar_label(bars, [f"{c.count:,}" for c in figure.confusions], padding=2, fontsize=6.5)
-    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel=f"{figure.row_label} → {figure.column_label}: share in %, count")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="share of the class in %; beside the bar, the count")
     axes.set_yticks(places, names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)

@@ -1,9 +1,9 @@
 """The look of lines and cells: for light and for dark paper, in print without colour, and to colour-blind eyes.
 
-A line has a colour, a marker and a dash, so that none leans on colour alone. The colours differ in lightness too: at least
-4 steps of CIE L* between any two, 9 between the built-in methods, so that greys of a print are told apart; under the
-common kinds of colour blindness no two come closer than 16 in CIE Lab. All reach a contrast of 4.5 to 1 on their paper, as
-text has to (WCAG 2.1, 1.4.3). Tests compute all of these.
+A line has a colour, a marker and a dash, so that none leans on colour alone. The colours differ in lightness too, at
+least 3.5 steps of CIE L* between any two and 8 between the first four, the built-in methods', so that greys of a print
+are told apart; to the common kinds of colour blindness no two come closer than 14 in CIE Lab. All reach a contrast of
+4.5 to 1 on their paper, as text has to (WCAG 2.1, 1.4.3). Tests compute all of these.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class LineStyle(NamedTuple):
 
 
 STYLES = (
-    LineStyle("#171c24", "#ccd3dc", "o", (1.5, 3.0), 1.8),
-    LineStyle("#966a4a", "#f29b4a", "s", (7.0, 3.5), 1.8),
-    LineStyle("#134b39", "#bafbd3", "^", (7.0, 3.0, 1.5, 3.0), 1.8),
-    LineStyle("#5354a2", "#7a8bbf", "D", (), 2.4),
-    LineStyle("#572068", "#c18cfc", "v", (14.0, 3.0), 1.8),
-    LineStyle("#52090d", "#f86b6b", "P", (4.0, 3.0), 1.8),
-    LineStyle("#2b6f83", "#75cdf0", "X", (10.0, 3.0, 1.5, 3.0, 1.5, 3.0), 1.8),
-    LineStyle("#524d09", "#efe280", "p", (3.0, 2.0, 1.5, 2.0), 1.8),
+    LineStyle("#171e25", "#e5effc", "o", (1.5, 3.0), 1.8),
+    LineStyle("#c55000", "#f66c18", "s", (7.0, 3.5), 1.8),
+    LineStyle("#004d29", "#00f38d", "^", (7.0, 3.0, 1.5, 3.0), 1.8),
+    LineStyle("#1349d0", "#aaa4ff", "D", (), 2.4),
+    LineStyle("#3f0994", "#ae69f8", "v", (14.0, 3.0), 1.8),
+    LineStyle("#c20041", "#ff7296", "P", (4.0, 3.0), 1.8),
+    LineStyle("#007493", "#0bcae7", "X", (10.0, 3.0, 1.5, 3.0, 1.5, 3.0), 1.8),
+    LineStyle("#634800", "#fce12f", "p", (3.0, 2.0, 1.5, 2.0), 1.8),
 )
 HEAT_LIGHT, HEAT_DARK = "#08306b", "#b5d2ff"
 """The colour of a cell whose share is 1."""
