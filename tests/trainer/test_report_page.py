@@ -277,3 +277,54 @@ def test_matrices_that_cannot_be_had_are_left_out_with_the_reason(
     own, notes = transitions(collect([runs / "selfie0"])[0], Datasets())
     assert own is None
     assert [reason in note for note in notes] == [True]
+
+
+def test_wide_tables_scroll_in_a_box_with_a_sign(finished: tuple[Path, list[str]]) -> None:
+    text = (finished[0] / "report.html").read_text(encoding="utf-8")
+    boxes = re.findall(
+        r'<div class="scroll" role="region" aria-label="[^"]+" tabindex="0"><table>.*?</table></div>', text
+    )
+    assert len(boxes) == 2
+    # what is outside of a box has few columns
+    for table in re.findall(r"<table.*?</table>", text):
+        assert table in "".join(boxes) or table.count('scope="col"') <= 3
+    # the first column of a line is its method, so that it is what stays
+    for line in re.findall(r"<tr>.*?</tr>", "".join(boxes)):
+        assert re.match(r'<tr><th (class="noise" colspan="\d" )?scope="(col|row|rowgroup)"', line), line
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert re.search(r"\.scroll tr > :first-child:not\(\.noise\)[^{]*\{ position: sticky; left: 0; \}", style)
+    assert re.search(r"\.scroll \{[^}]*overflow-x: auto[^}]*local[^}]*scroll", style)
+
+
+def test_file_names_of_the_page_break_at_sensible_places(finished: tuple[Path, list[str]]) -> None:
+    text = (finished[0] / "report.html").read_text(encoding="utf-8")
+    assert text.count("<wbr>") == len(re.findall(r'[/-]<wbr>[^\s/-]|\w<wbr><span class="ending">\.', text)) > 10
+    for name in ("results", "report", "curves"):
+        assert re.search(rf'>(\w+-<wbr>)?{name}<wbr><span class="ending">\.\w+</span></a>', text), name
+    assert ".ending { white-space: nowrap; }" in text
+
+
+def test_many_classes_are_ranked_and_the_rest_is_said_to_be_in_files(tmp_path: Path) -> None:
+    ids, clean, pixels = tiny.examples(150, num_classes=50)
+    noisy = np.where(ids % 3 == 0, (clean + 1) % 50, clean)
+    data = tiny.write_dataset(
+        tmp_path / "data",
+        (ids, noisy, pixels),
+        tiny.examples(50, num_classes=50),
+        num_classes=50,
+        labels="noisy",
+        clean_labels=clean,
+    )
+    made_run(tmp_path / "runs" / "selfie", "selfie", 0, [0.5, 0.2], data=data)
+    files = write_report(*collect([tmp_path / "runs"]), tmp_path / "out")
+    page = parsed(tmp_path / "out" / "report.html")
+    tables = [
+        attributes for tag, attributes in page.found if tag == "table" and attributes.get("class") == "confusions"
+    ]
+    assert len(tables) == 3
+    assert "class 3 → class 4" in page.text
+    assert "only the 20 largest wrong shares are shown. The whole matrices are in matrices.csv." in page.text
+    assert "Each run's whole matrix is in its result.json" in page.text
+    assert [name for name in files if "transitions" in name and name.endswith(".svg")]
+    with (tmp_path / "out" / "matrices.csv").open() as file:
+        assert sum(int(row["samples"]) for row in csv.DictReader(file) if row["matrix"] == "before") == 150
