@@ -43,6 +43,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 noise = {"type": "pair", "rate": rate, "parent": {"name": "digits"}}
                 lower = [error * (0.5 + rate / 2) for error in errors]
                 made_run(folder / "runs" / f"{method}-{rate}-{seed}", method, seed, lower, noise=noise, epochs=2)
+    for number, method in enumerate(("active-bias", "co-teaching", "gce", "elr-plus", "sop", "dividemix")):
+        for rate in (0.1, 0.4):
+            noise = {"type": "pair", "rate": rate, "parent": {"name": "digits"}}
+            made_run(folder / "runs" / f"{method}-{rate}", method, 0, [0.5, 0.25 + number / 50], noise=noise)
     made_run(
         folder / "runs" / ("long-" * 30),
         HOSTILE,
