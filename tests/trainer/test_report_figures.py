@@ -59,28 +59,28 @@ def crossing_lines(labels: Sequence[str], ends: Sequence[float]) -> LineChart:
 
 def boxes(svg: Element, kind: str = "label") -> list[Box]:
     """Of the texts of a kind, a letter being as wide as the layout takes it to be."""
-    found = []
+    areas = []
     for text in svg.iter("text"):
         if kind in (text.get("class") or "").split():
             x, y, width = float(text.get("x", "")), float(text.get("y", "")), LETTER * len(text.text or "")
             left = x - width if text.get("text-anchor") == "end" else x
-            found.append((left, y - 10, left + width, y + 3))
-    return found
+            areas.append((left, y - 10, left + width, y + 3))
+    return areas
 
 
 def points(svg: Element, *kinds: str) -> list[tuple[float, float]]:
     """Corners of paths and polygons and middles of circles of these classes."""
-    found = []
+    corners = []
     for part in svg.iter():
         if part.get("class") not in kinds:
             continue
         if part.tag == "circle":
-            found.append((float(part.get("cx", "")), float(part.get("cy", ""))))
+            corners.append((float(part.get("cx", "")), float(part.get("cy", ""))))
         numbers = [float(text) for text in re.findall(r"-?[\d.]+", part.get("points", ""))]
-        found += list(zip(numbers[::2], numbers[1::2], strict=True))
+        corners += list(zip(numbers[::2], numbers[1::2], strict=True))
         for step in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", part.get("d", "")):
-            found.append((float(step[0]), float(step[1])))
-    return found
+            corners.append((float(step[0]), float(step[1])))
+    return corners
 
 
 def inside(box: Box, point: tuple[float, float]) -> bool:

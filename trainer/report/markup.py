@@ -22,8 +22,8 @@ def tag(name: str, attributes: Mapping[str, str | float] | str | None = None, *c
     Args:
         attributes: by name; a string alone is its class.
     """
-    given = {"class": attributes} if isinstance(attributes, str) else (attributes or {})
-    element = Element(name, {key: _text(value) for key, value in given.items()})
+    values = {"class": attributes} if isinstance(attributes, str) else (attributes or {})
+    element = Element(name, {key: _text(value) for key, value in values.items()})
     add(element, content)
     return element
 

@@ -49,21 +49,21 @@ def write_report(runs: Sequence[FinishedRun], left_out: Sequence[str], out: Path
 
 def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, out: Path) -> list[str]:
     rows = table_rows(runs)
-    found = panels(rows)
+    shown = panels(rows)
     datasets = Datasets()
     matrices: dict[Group, Transitions] = {}
     names: dict[Group, tuple[str, ...]] = {}
     notes: list[str] = []
     for row in rows:
-        own, lines = transitions(row.members, datasets)
+        matrix, lines = transitions(row.members, datasets)
         notes += lines
-        if own is not None:
-            matrices[row.group] = own
+        if matrix is not None:
+            matrices[row.group] = matrix
         for run in row.members:
             if (known := datasets.class_names(run)) is not None:
                 names.setdefault(row.group, known)
     (folder / FIGURES).mkdir()
-    figures = describe(rows, found, matrices, names)
+    figures = describe(rows, shown, matrices, names)
     pictures = draw_figures(figures, folder / FIGURES)
     files = [*DATA_FILES, JSON_FILE, CURVES_PICTURE, *(f"{FIGURES}/{name}" for name in pictures)]
     draw_learning_curves(figures, folder / CURVES_PICTURE)
@@ -71,7 +71,7 @@ def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, o
     write_groups(rows, folder / DATA_FILES[1])
     write_curves(runs, folder / DATA_FILES[2])
     write_matrices(matrices.items(), folder / DATA_FILES[3])
-    write_json(found, runs, left_out, files, folder / JSON_FILE)
+    write_json(shown, runs, left_out, files, folder / JSON_FILE)
     text = page(rows, figures, names, notes, left_out, files, out)
     (folder / PAGE_FILE).write_text(text, encoding="utf-8")
     return [PAGE_FILE, *files]
