@@ -82,11 +82,11 @@ test-browser: $(VENV)/.installed-dev
 	        || { echo "no Chromium and no apt-get here: install chromium or google-chrome and run this again" >&2; exit 1; }; \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	    $$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
-	$(BIN)/python -m pytest tests/trainer/test_report_browser.py
+	$(BIN)/python -m pytest tests/trainer/report/test_report_browser.py
 
 test-ray: $(VENV)/.installed-dev
 	$(PIP) --editable '.[ray]'
-	$(BIN)/python -m pytest tests/trainer/test_sweep_ray.py
+	$(BIN)/python -m pytest tests/trainer/sweep/test_sweep_ray.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

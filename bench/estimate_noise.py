@@ -22,7 +22,7 @@ from machine import real_data, report
 
 from datatools import convert, corrupt
 from datatools.format.dataset import Dataset
-from trainer.noise_estimate import estimate_noise
+from trainer.audit.noise_estimate import estimate_noise
 
 DIGITS = (("pair", 0.2), ("symmetric", 0.4))
 COLUMNS = ("aggre_label", "worse_label")

@@ -41,7 +41,7 @@ def main() -> None:
         write_results(out, f"four_methods-{arguments.data}", figures(arguments, [measured(p, work) for p in planned]))
 
     def go() -> bool:
-        from trainer.console import Console
+        from trainer.reporters.console import Console
 
         own = Slice(arguments.minutes, Console(max(1, arguments.epochs // 5)))
         finished = train_all(planned, work, own, arguments.force, write)

@@ -62,7 +62,7 @@ def main() -> None:
         write_results(out, result_name(arguments), found())
 
     def go() -> bool:
-        from trainer.console import Console
+        from trainer.reporters.console import Console
 
         own = Slice(arguments.minutes, Console(max(1, arguments.epochs // 10)))
         finished = train_all(planned, work, own, arguments.force, write)

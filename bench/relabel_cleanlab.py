@@ -54,8 +54,8 @@ def trained(folder: Path) -> Iterator[Path]:
     """Run directories of the four methods on the three noisy digits."""
     from datatools import convert, corrupt
     from trainer.config import resolve
-    from trainer.loop import train
-    from trainer.reporting import Quiet
+    from trainer.reporters.base import Quiet
+    from trainer.training.loop import train
 
     digits = convert("digits", out=folder / "digits").dataset
     for noise, rate in SETTINGS:
@@ -71,8 +71,8 @@ def compared(run: Path) -> dict[str, Any]:
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    from trainer.relabel.evidence import read_evidence
-    from trainer.relabel.scoring import judge
+    from trainer.audit.evidence import read_evidence
+    from trainer.audit.scoring import judge
 
     evidence = read_evidence(run)
     if evidence.wrong is None:

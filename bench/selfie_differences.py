@@ -105,7 +105,7 @@ def main() -> None:
         write_results(out, "selfie_differences", {"complete": complete, "settings": settings, "runs": runs})
 
     def go() -> bool:
-        from trainer.console import Console
+        from trainer.reporters.console import Console
 
         own = Slice(arguments.minutes, Console(max(1, arguments.epochs // 2)))
         finished = train_all(planned, work, own, False, write)

@@ -99,7 +99,7 @@ class Plan:
     def train(self, work: Path, reporter: Any, force: bool) -> None:
         """Train, from the last checkpoint where there is one."""
         from trainer.config import resolve
-        from trainer.loop import train
+        from trainer.training.loop import train
 
         dataset = self.data.make(work)
         directory = self.directory(work)
@@ -167,7 +167,7 @@ class Slice:
         if len(self._epochs) == 1:
             self._started_up(self._epochs[0])
         if seconds_left and self.left < MARGIN * self._next_epoch() + SPARE_SECONDS:
-            from trainer.stopping import RunStoppedError
+            from trainer.training.stopping import RunStoppedError
 
             self.over = True
             raise RunStoppedError("the slice is over; the checkpoint of this epoch is saved")
@@ -205,7 +205,7 @@ def train_all(plans: Sequence[Plan], work: Path, own: Slice, force: bool, write:
         TrainerError, DataToolsError: a run cannot go on, or a signal from elsewhere stopped it (its figures so far are
         written).
     """
-    from trainer.stopping import RunStoppedError
+    from trainer.training.stopping import RunStoppedError
 
     for plan in plans:
         if plan.finished(work):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.durations import name_of, read_slow
-from tests.factories import close_network
+from tests.support.factories import close_network
 
 # The same examples on every run: a failure here is a change of the code, never luck. A busy machine is no failure.
 settings.register_profile(

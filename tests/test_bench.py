@@ -16,7 +16,7 @@ import pytest
 
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.stopping import RunStoppedError, stop_on_signals
+from trainer.training.stopping import RunStoppedError, stop_on_signals
 
 BENCH = Path(__file__).parents[1] / "bench"
 
@@ -614,8 +614,8 @@ import paper_gpu
 from slices import Slice
 from datatools import convert, corrupt
 from trainer.config import resolve
-from trainer.console import Console
-from trainer.loop import train
+from trainer.reporters.console import Console
+from trainer.training.loop import train
 
 folder = Path(sys.argv[1])
 clean = convert("digits", out=folder / "clean", limit=64).dataset

@@ -30,10 +30,10 @@ DATATOOLS_LAYERS = [
 ]
 TRAINER_LAYERS = [
     {"commands"},
-    {"sweep", "relabel", "noise_estimate", "estimation", "api"},
-    {"loop", "run", "weights", "prediction", "console", "report", "json_lines", "event_files"},
-    {"reporting", "run_log", "stopping", "metrics"},
-    {"checkpoint", "code_identity"},
+    {"sweep", "audit", "api"},
+    {"training", "report"},
+    {"runs", "reporters"},
+    {"metrics"},
     {"engine"},
     {"data", "config"},
     {"methods", "networks"},

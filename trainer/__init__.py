@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainer.errors import TrainerError
     from trainer.methods import METHODS
     from trainer.networks import NETWORKS
-    from trainer.run import Run, load_run
+    from trainer.runs.run import Run, load_run
 
 __all__ = ["METHODS", "NETWORKS", "Run", "TrainerError", "load_run", "predict", "train"]
 

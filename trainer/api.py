@@ -1,4 +1,4 @@
-"""What the commands do, for Python: `train` and `predict`. `trainer.run.load_run` opens what they leave."""
+"""What the commands do, for Python: `train` and `predict`. `trainer.runs.run.load_run` opens what they leave."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datatools.format.dataset import Dataset, open_dataset
 from trainer.config import resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.run import Run, load_run
+from trainer.runs.run import Run, load_run
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     Args:
         method: a name of METHODS. dataset: opened, or its directory.
         directory: of the run; None for runs/DATASET/METHOD-NETWORK-seedSEED.
-        reporter: who is told of it, a `trainer.reporting.Reporter`; None for the lines and the bar of the command.
+        reporter: who is told of it, a `trainer.reporters.base.Reporter`; None for the lines and the bar of the command.
         overwrite, resume, force, checkpoint_every: as the options of the command.
         settings: the other options of the command by their names, with underscores, a method's own among them:
             preset, network, epochs, seed, …, warm_up, ….
@@ -43,8 +43,8 @@ def train(
         TypeError: a setting that neither the command nor the method has.
         TrainerError: as the command says it.
     """
-    from trainer.console import Console
-    from trainer.loop import train as train_run
+    from trainer.reporters.console import Console
+    from trainer.training.loop import train as train_run
 
     if method not in METHODS:
         raise TrainerError(f"method '{method}': not known; known are {', '.join(METHODS)}")
@@ -85,7 +85,7 @@ def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> n
     Raises:
         TrainerError: the run is not finished, or has no such weights; or the images are of another kind or shape.
     """
-    from trainer.prediction import predict as predict_probabilities
+    from trainer.engine.prediction import predict as predict_probabilities
 
     opened = run if isinstance(run, Run) else load_run(run)
     network = opened.network(which)

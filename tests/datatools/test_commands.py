@@ -17,9 +17,9 @@ import pytest
 import cli
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.sources import SOURCES
-from tests.datatools.children import environment, run_python
 from tests.datatools.noise.test_human import write_pt
-from tests.factories import (
+from tests.support.children import environment, run_python
+from tests.support.factories import (
     SOURCE_FACTORIES,
     cifar10_set,
     clean_dataset,

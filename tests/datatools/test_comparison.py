@@ -14,8 +14,8 @@ import pytest
 from datatools.comparison import Comparison, compare, plot_agreement, summary
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
-from tests.datatools.reader import read_split
-from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
+from tests.support.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
+from tests.support.reader import read_split
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from datatools.contact_sheet import MARK, Wanted, _fitting, _tiles, class_number
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset
 from datatools.format.manifest import Manifest, read_manifest, write_manifest
-from tests.datatools.reader import read_split
-from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
+from tests.support.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
+from tests.support.reader import read_split
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from datatools.decoding.chunks import Chunk
 from datatools.errors import DataToolsError
 from datatools.format.records import ImageShape
 from datatools.sources.base import Source, SourceSplit
-from tests.datatools.reader import read_split
-from tests.factories import (
+from tests.support.factories import (
     cifar10_set,
     cifar100_set,
     convert_source,
@@ -34,6 +33,7 @@ from tests.factories import (
     write_tiny_imagenet,
     zipped,
 )
+from tests.support.reader import read_split
 
 
 def cifar10(folder: Path, train: int = 50, test: int = 10) -> Path:

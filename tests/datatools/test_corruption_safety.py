@@ -26,8 +26,8 @@ from datatools.format.copying import Change, copy_changed, overwrite_records
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.records import ImageShape
 from datatools.verification import verify
-from tests.datatools.children import environment
-from tests.factories import clean_dataset, convert_source, made_up_source, tree
+from tests.support.children import environment
+from tests.support.factories import clean_dataset, convert_source, made_up_source, tree
 
 # --- copying ---------------------------------------------------------------------------------------------------------
 

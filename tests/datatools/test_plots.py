@@ -14,7 +14,7 @@ from datatools.format.dataset import open_dataset
 from datatools.format.manifest import Manifest, read_manifest, write_manifest
 from datatools.noise.transition import pair
 from datatools.plots import Layout, Panel, _share_texts, draw, plot_transition, transition_panels
-from tests.factories import clean_dataset, noisy_dataset
+from tests.support.factories import clean_dataset, noisy_dataset
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

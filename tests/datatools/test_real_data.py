@@ -16,8 +16,8 @@ from datatools.errors import DataToolsError
 from datatools.files.pickles import load_pickle
 from datatools.format.dataset import open_dataset
 from datatools.verification import verify
-from tests.datatools.reader import read_split
-from tests.factories import noisy_dataset, real, tree
+from tests.support.factories import noisy_dataset, real, tree
+from tests.support.reader import read_split
 
 
 def source_records(path: Path, label_bytes: int) -> tuple[list[bytes], list[bytes]]:

@@ -16,7 +16,7 @@ import pytest
 
 from datatools.format.dataset import open_dataset
 from datatools.verification import Check, pixels_differ, verify
-from tests.factories import clean_dataset, noisy_dataset
+from tests.support.factories import clean_dataset, noisy_dataset
 
 RECORD = np.dtype([("id", ">u4"), ("label", ">u4"), ("pixels", "u1", (3, 8, 8))])
 CLEAN_CHECKS = ["dataset.json", "record sizes", "checksums", "ids", "labels in range"]

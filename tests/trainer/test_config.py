@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datatools.format.dataset import Dataset
-from tests.trainer.tiny import examples, metadata, run_config, write_dataset
+from tests.support.tiny import examples, metadata, run_config, write_dataset
 from trainer.config import PRESETS, RunConfig, resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS

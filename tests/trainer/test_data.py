@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset
 from datatools.format.records import ImageShape
-from tests.trainer.tiny import Examples, examples, write_dataset
+from tests.support.tiny import Examples, examples, write_dataset
 from trainer.data import EpochOrders, epoch_order, load
 
 SHAPE = ImageShape(3, 4, 5)

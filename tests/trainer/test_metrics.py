@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datatools.format.dataset import Dataset
-from tests.trainer.interrupted import Silent, config_for
-from tests.trainer.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
+from tests.support.interrupted import Silent, config_for
+from tests.support.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
 from trainer.data import held_out_rows, load
 from trainer.errors import TrainerError
-from trainer.loop import train
 from trainer.methods import METHODS
 from trainer.metrics import class_errors, columns, evaluation_metrics, result, totals, training_metrics
+from trainer.training.loop import train
 
 SELFIE, CO_TEACHING = METHODS["selfie"], METHODS["co-teaching"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.tiny import run_config, tensorflow_engine, training_data
+from tests.support.tiny import run_config, tensorflow_engine, training_data
 from trainer.errors import TrainerError
 from trainer.methods.base import Step
 from trainer.methods.default import Default

@@ -86,8 +86,8 @@ def estimate_noise(data: Path | None, root: Path, out: Path | None, **given: Any
     """
     from datatools.format.dataset import find_dataset, open_dataset
     from datatools.progress import progress_bar
-    from trainer.noise_estimate import default_path, summary
-    from trainer.noise_estimate import estimate_noise as run_estimate
+    from trainer.audit.noise_estimate import default_path, summary
+    from trainer.audit.noise_estimate import estimate_noise as run_estimate
 
     dataset = (
         open_dataset(data)

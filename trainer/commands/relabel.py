@@ -41,8 +41,8 @@ def relabel(run: Path, out: Path, **given: Any) -> None:
     and relabel.json. Where the clean labels are known it says how right that is.
     """
     from datatools.progress import progress_bar
-    from trainer.relabel.output import CONTENT, how_many_from
-    from trainer.relabel.output import relabel as run_relabel
+    from trainer.audit.output import CONTENT, how_many_from
+    from trainer.audit.output import relabel as run_relabel
 
     with progress_bar(f"relabel {run.name}", "images") as progress:
         made = run_relabel(run, out, progress=progress, **given)

@@ -270,8 +270,8 @@ SETTINGS = (
 
 def _run(method: type[Method], context: click.Context, given: dict[str, Any]) -> None:
     from datatools.format.dataset import open_dataset
-    from trainer.loop import train
-    from trainer.run_log import CONFIG_FILE, read_config
+    from trainer.runs.directory import CONFIG_FILE, read_config
+    from trainer.training.loop import train
 
     if given["quiet"] and given["log_format"] == "json":
         raise click.UsageError("--quiet and --log-format json do not go together")
@@ -317,7 +317,7 @@ def _read_estimate(dataset: Any, given: dict[str, Any]) -> None:
         if given["noise_estimate"] is not None:
             raise click.UsageError(f"--noise-estimate goes with --noise-rate {ESTIMATED}")
         return
-    from trainer.noise_estimate import default_path, read_estimate
+    from trainer.audit.noise_estimate import default_path, read_estimate
 
     path = given["noise_estimate"] or default_path(dataset)
     given["noise_rate"] = read_estimate(path, dataset)
@@ -342,7 +342,7 @@ def _resumed(
 
     from click.core import ParameterSource
 
-    from trainer.run_log import read_config
+    from trainer.runs.directory import read_config
 
     stored, _ = read_config(directory)
     named = {
@@ -357,10 +357,10 @@ def _resumed(
 def _reporter(directory: Path, given: dict[str, Any]) -> Any:
     import sys
 
-    from trainer.console import Console
-    from trainer.event_files import EventFiles
-    from trainer.json_lines import JsonLines
-    from trainer.reporting import Quiet, Several
+    from trainer.reporters.base import Quiet, Several
+    from trainer.reporters.console import Console
+    from trainer.reporters.json_lines import JsonLines
+    from trainer.reporters.tensorboard import EventFiles
 
     if given["log_format"] == "json":
         shown: Any = JsonLines(sys.stdout)

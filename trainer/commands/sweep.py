@@ -183,7 +183,7 @@ def _gpus(given: float | None, device: str) -> float:
 
 def _show_plan(grid: Any, root: Path, out: Path, executor: str, resources: Any) -> None:
     """Print every cell with its state, and what is to be done in all."""
-    from trainer.console import duration
+    from trainer.reporters.console import duration
     from trainer.sweep.local import slots
     from trainer.sweep.plan import cost, estimate_seconds, state
 

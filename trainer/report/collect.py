@@ -19,8 +19,8 @@ import numpy as np
 
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.run import read_metrics
-from trainer.run_log import CONFIG_FILE, METRICS_FILE, RESULT_FILE
+from trainer.runs.directory import CONFIG_FILE, METRICS_FILE, RESULT_FILE
+from trainer.runs.run import read_metrics
 
 HEADLINES = ("best_test_error", "last_test_error", "mean_last10_test_error")
 CLEAN = "none"

@@ -17,7 +17,7 @@ import numpy as np
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
 from trainer.report.collect import FinishedRun, printable
-from trainer.run_log import SAMPLES_FILE
+from trainer.runs.directory import SAMPLES_FILE
 
 MAX_CLASSES = 2_000
 """Beyond it a matrix is no picture."""

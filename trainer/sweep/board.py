@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from trainer.console import duration
-from trainer.run_log import METRICS_FILE, RESULT_FILE
+from trainer.reporters.console import duration
+from trainer.runs.directory import METRICS_FILE, RESULT_FILE
 from trainer.sweep.grid import Cell
 from trainer.sweep.plan import cost
 

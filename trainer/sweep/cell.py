@@ -101,9 +101,9 @@ def run_cell(cell: Cell, dataset: Path, directory: Path, force: bool = False) ->
     """Train a cell in this process; what became of it, as `CellProcess.run` tells."""
     from datatools.format.dataset import open_dataset
     from trainer.config import resolve
-    from trainer.loop import train
-    from trainer.stopping import RunStoppedError
     from trainer.sweep.silent import Silent
+    from trainer.training.loop import train
+    from trainer.training.stopping import RunStoppedError
 
     settings = dict(cell.settings)
     every = settings.pop("checkpoint_every", 1)

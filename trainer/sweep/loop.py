@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import TrainerError
-from trainer.run_log import write_json
-from trainer.stopping import RunStoppedError, stop_on_signals
+from trainer.runs.directory import write_json
 from trainer.sweep import EXECUTORS
 from trainer.sweep.board import Board
 from trainer.sweep.datasets import prepare
 from trainer.sweep.executor import Executor, Job, Resources
 from trainer.sweep.grid import Cell, Grid
+from trainer.training.stopping import RunStoppedError, stop_on_signals
 
 SWEEP_FILE = "sweep.json"
 POLL_SECONDS = 0.2

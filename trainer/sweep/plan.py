@@ -18,7 +18,7 @@ from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import DATASET_FILE
 from trainer.config import PRESETS
 from trainer.methods import METHODS
-from trainer.run_log import RESULT_FILE
+from trainer.runs.directory import RESULT_FILE
 from trainer.sweep.cell import environment
 from trainer.sweep.grid import DEFAULT_PRESET, Cell, Grid
 
@@ -112,7 +112,7 @@ def measure(request: dict[str, Any]) -> float:
     from trainer.config import resolve
     from trainer.data import load
     from trainer.engine import make_engine
-    from trainer.loop import TEST_TO_TRAIN_COST, probe
+    from trainer.training.loop import TEST_TO_TRAIN_COST, probe
 
     cell = Cell(**request["cell"])
     settings = {key: value for key, value in cell.settings.items() if key != "checkpoint_every"}

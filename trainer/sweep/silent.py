@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainer.reporting import Quiet
+from trainer.reporters.base import Quiet
 
 
 class Silent(Quiet):

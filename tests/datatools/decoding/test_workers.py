@@ -24,8 +24,8 @@ from datatools.errors import DataToolsError
 from datatools.format.records import ImageShape
 from datatools.sources import SOURCES
 from datatools.sources.base import Source, SourceSplit
-from tests.datatools.children import environment
-from tests.factories import (
+from tests.support.children import environment
+from tests.support.factories import (
     SOURCE_FACTORIES,
     convert_source,
     image_folder_set,

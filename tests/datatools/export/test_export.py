@@ -31,9 +31,9 @@ from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import read_manifest, write_manifest
 from datatools.format.metadata import SPLITS
 from datatools.verification import verify
-from tests.datatools.children import PEAK_MEMORY, environment, needs_proc, run_python
-from tests.datatools.reader import read_split
-from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset, tree
+from tests.support.children import PEAK_MEMORY, environment, needs_proc, run_python
+from tests.support.factories import clean_dataset, convert_source, made_up_source, noisy_dataset, tree
+from tests.support.reader import read_split
 
 SHAPE = (3, 8, 8)
 Records = list[tuple[int, int, bytes]]

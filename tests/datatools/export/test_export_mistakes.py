@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 import cli
 from datatools.export import EXPORTS
-from tests.datatools.children import run_python
-from tests.factories import clean_dataset, noisy_dataset, tree
+from tests.support.children import run_python
+from tests.support.factories import clean_dataset, noisy_dataset, tree
 
 COMMANDS = ("plot", "show", "compare", "export")
 

@@ -24,8 +24,8 @@ from datatools.files import download as downloading
 from datatools.files.addresses import Archive, is_url, url_name
 from datatools.files.download import download
 from datatools.sources import cifar, mnist, tiny_imagenet
-from tests.datatools.children import environment
-from tests.factories import (
+from tests.support.children import environment
+from tests.support.factories import (
     cifar10_set,
     close_network,
     mnist_set,

@@ -24,7 +24,7 @@ from datatools.files.output import (
     new_folder,
     partial_path,
 )
-from tests.factories import tree
+from tests.support.factories import tree
 
 NOTES = FolderKind(lambda folder: (folder / "notes.json").is_file(), "a folder without notes")
 

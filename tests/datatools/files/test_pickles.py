@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from datatools.errors import DataToolsError
 from datatools.files import pickles
 from datatools.files.pickles import load_pickle
-from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
-from tests.factories import python2_pickle, python3_pickle
+from tests.support.children import PEAK_MEMORY, needs_proc, run_python
+from tests.support.factories import python2_pickle, python3_pickle
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 12)
 VALUES: dict[str, Any] = {"batch_label": "batch 1", "labels": [3, 300], "data": PIXELS}

@@ -13,8 +13,8 @@ import pytest
 
 from datatools.errors import DataToolsError
 from datatools.format.building import dataset_directory
-from tests.datatools.children import environment
-from tests.factories import clean_dataset, tree
+from tests.support.children import environment
+from tests.support.factories import clean_dataset, tree
 
 # Builds argv[1], says so when it is in the middle of it, and waits
 HALF_WAY = """

@@ -19,7 +19,7 @@ from datatools.format.dataset import find_dataset, open_dataset
 from datatools.format.metadata import BatchFile, Metadata
 from datatools.format.records import ImageShape
 from datatools.info import describe, summary
-from tests.factories import clean_dataset, noisy_dataset
+from tests.support.factories import clean_dataset, noisy_dataset
 
 NOISE = {
     "type": "pair",

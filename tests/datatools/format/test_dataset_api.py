@@ -15,9 +15,9 @@ import datatools
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.records import PIECE_BYTES
-from tests.datatools.children import environment
-from tests.datatools.reader import read_split
-from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
+from tests.support.children import environment
+from tests.support.factories import clean_dataset, convert_source, made_up_source, noisy_dataset
+from tests.support.reader import read_split
 
 SHAPE = (3, 2, 5)
 """Depth, height, width: all different, so that no turned axis goes unseen."""

@@ -13,7 +13,7 @@ import pytest
 
 from datatools.errors import DataToolsError
 from datatools.format.manifest import Manifest, read_manifest, realised_matrix, realised_rate, write_manifest
-from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
+from tests.support.children import PEAK_MEMORY, needs_proc, run_python
 
 RECORDS, CLASSES = 6, 3
 CLEAN = np.array([0, 1, 2, 0, 1, 2], np.int32)

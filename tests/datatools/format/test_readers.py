@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from datatools.conversion import convert
-from tests.datatools.reader import read_split
-from tests.factories import convert_source, made_up_source
+from tests.support.factories import convert_source, made_up_source
+from tests.support.reader import read_split
 
 PAGE = Path(__file__).parents[3] / "docs" / "reading.md"
 

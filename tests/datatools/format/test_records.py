@@ -19,7 +19,7 @@ from datatools.format.records import (
     record_dtype,
     records_per_chunk,
 )
-from tests.datatools.reader import read_batch
+from tests.support.reader import read_batch
 
 SHAPE = ImageShape(2, 1, 3)
 GOLDEN = bytes.fromhex(

@@ -17,7 +17,7 @@ from datatools.noise.asymmetric import (
     asymmetric,
     class_map,
 )
-from tests.factories import clean_dataset, convert_source, made_up_source, tree
+from tests.support.factories import clean_dataset, convert_source, made_up_source, tree
 
 FINE = tuple(sorted(name for members in CIFAR100_SUPERCLASSES.values() for name in members))
 

@@ -24,8 +24,8 @@ from datatools.format.manifest import read_manifest
 from datatools.noise import label_files
 from datatools.noise.asymmetric import CIFAR100_SUPERCLASSES
 from datatools.verification import verify
-from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
-from tests.factories import clean_dataset, convert_source, made_up_source, real, tree
+from tests.support.children import PEAK_MEMORY, needs_proc, run_python
+from tests.support.factories import clean_dataset, convert_source, made_up_source, real, tree
 
 # --- label files without torch ---------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from datatools.format.records import ImageShape
 from datatools.noise import instance
 from datatools.noise.base import Drawn, NoiseRequest
 from datatools.seeding import uniforms
-from tests.factories import clean_dataset, convert_source, made_up_source
+from tests.support.factories import clean_dataset, convert_source, made_up_source
 
 SHAPE = (3, 4, 4)
 CLASSES = 5

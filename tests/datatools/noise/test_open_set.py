@@ -15,8 +15,8 @@ from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import read_manifest
 from datatools.noise import open_set
 from datatools.noise.base import Drawn, NoiseRequest
-from tests.datatools.reader import read_split
-from tests.factories import clean_dataset, convert_source, made_up_source, noisy_dataset, tree
+from tests.support.factories import clean_dataset, convert_source, made_up_source, noisy_dataset, tree
+from tests.support.reader import read_split
 
 PIXEL_BYTES = 3 * 8 * 8
 LARGE = 100_000

@@ -14,8 +14,7 @@ from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.sources import open_source
 from datatools.sources.base import Request
-from tests.datatools.reader import read_split
-from tests.factories import (
+from tests.support.factories import (
     ANIMALS,
     Examples,
     ImageSet,
@@ -26,6 +25,7 @@ from tests.factories import (
     write_animal10n_images,
     zipped,
 )
+from tests.support.reader import read_split
 
 RECORD = 8 + 3 * 64 * 64
 

@@ -23,9 +23,9 @@ from datatools.info import describe, summary
 from datatools.sources import open_source
 from datatools.sources.base import Request, Source
 from datatools.verification import verify
-from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
-from tests.datatools.reader import read_split
-from tests.factories import image_folder_set, png, tree, write_image_folder
+from tests.support.children import PEAK_MEMORY, needs_proc, run_python
+from tests.support.factories import image_folder_set, png, tree, write_image_folder
+from tests.support.reader import read_split
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (3, 12, 10), np.uint8)
 

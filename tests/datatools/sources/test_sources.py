@@ -20,9 +20,8 @@ from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.sources import SOURCES, open_source, source_spec
 from datatools.sources.base import Request, Source
-from tests.datatools.children import PEAK_MEMORY, needs_proc, run_python
-from tests.datatools.reader import read_split
-from tests.factories import (
+from tests.support.children import PEAK_MEMORY, needs_proc, run_python
+from tests.support.factories import (
     SOURCE_FACTORIES,
     ImageSet,
     add_member,
@@ -42,6 +41,7 @@ from tests.factories import (
     write_tiny_imagenet,
     zipped,
 )
+from tests.support.reader import read_split
 
 Damage = Callable[[Path], object]
 

@@ -1,0 +1,367 @@
+"""A process of its own for an engine, since Keras runs on one framework a process.
+
+    python -m tests.support.engine_child ENGINE SCENARIOS.json OUT.npz
+
+SCENARIOS.json maps names to {"do": one of ACTIONS, …}; what a scenario gives is in OUT.npz as "name/…", and where it
+raised, its traceback as "name/error".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tests.support.tiny import batches, run_config, training_data
+from trainer import ops
+from trainer.config import ENGINES
+from trainer.data import TrainingData
+from trainer.engine import load_backend
+from trainer.errors import TrainerError
+from trainer.methods.base import Method, Step, cross_entropy
+from trainer.methods.default import Default
+
+Arrays = dict[str, Any]
+FIRST = np.arange(10, dtype=np.int32)
+"""A mini-batch of the first ten samples."""
+SHARED: dict[str, Any] = {}
+SEEN_DTYPES: set[str] = set()
+"""Of the logits that methods were given."""
+
+
+def recorded(method: Method) -> Method:
+    """The method, which also remembers each sample's last choice: in each network's clean set, and trained label."""
+    kind: Any = type(method)
+
+    class Recorded(kind):
+        def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
+            own = super().memory(num_samples, num_classes)
+            picked = np.full((num_samples, self.num_networks), -1, np.int32)
+            return {**own, "picked": picked, "replaced": np.full(num_samples, -1, np.int32)}
+
+        def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+            SEEN_DTYPES.update(str(own.dtype.name) for own in logits)
+            rows = dict(rows)
+            picked, replaced = rows.pop("picked"), rows.pop("replaced")
+            step = super().step(labels, logits, rows, knobs)
+            if step.clean_sets:
+                picked = ops.stack([ops.cast(own, "int32") for own in step.clean_sets], axis=1)
+            if "refurbished" in step.labels:
+                replaced = ops.cast(step.labels["refurbished"], "int32")
+            return step._replace(rows={**step.rows, "picked": picked, "replaced": replaced})
+
+    made: Method = Recorded(**dataclasses.asdict(method))
+    return made
+
+
+def engine_for(name: str, scenario: dict[str, Any], data: TrainingData, method: Method | None = None) -> Any:
+    """A new engine; with "dropout": false, without dropout."""
+    config = run_config(
+        scenario.get("method", "default"),
+        scenario.get("network", "small-cnn"),
+        epochs=scenario.get("epochs", 2),
+        engine=name,
+        method_settings=scenario.get("options", {}),
+        **scenario.get("settings", {}),
+    )
+    module, kind = ENGINES[name].split(":")
+    extra = {"scan": scenario["scan"]} if "scan" in scenario else {}
+    engine = getattr(import_module(module), kind)(config, method or recorded(config.make_method()), data, **extra)
+    if not scenario.get("dropout", True):
+        for layer in (layer for network in engine.networks for layer in network.layers):
+            if type(layer).__name__ == "Dropout":
+                layer.rate = 0.0
+    return engine
+
+
+def shared_engine(name: str, scenario: dict[str, Any]) -> Any:
+    """An engine that scenarios of the same settings share, since compiling takes seconds; `play` starts it afresh."""
+    own = {key: value for key, value in scenario.items() if key not in ("do", "runs", "in_steps", "evaluate")}
+    key = json.dumps(own, sort_keys=True)
+    if key not in SHARED:
+        data = training_data(**scenario.get("data", {}))
+        tests = scenario.get("tests", len(data.test_labels))
+        data = dataclasses.replace(
+            data,
+            test_images=np.resize(data.test_images, (tests, *data.image_shape)),
+            test_labels=np.resize(data.test_labels, tests),
+        )
+        SHARED[key] = engine_for(name, scenario, data)
+    return SHARED[key]
+
+
+def play(
+    engine: Any, epochs: int, runs: int = 1, in_steps: bool = False, evaluate: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Train as `trainer.training.loop` does; sums a step, the memory after each epoch, the state around each run.
+
+    Args:
+        in_steps: a call of the engine for each step. evaluate: after each run.
+    """
+    data, config, tau = engine.data, engine.config, engine.config.noise_rate
+    memory = engine.method.memory(data.num_samples, data.num_classes)
+    for run in range(runs):
+        engine.reset(run)
+        engine.memory = {**engine.start_memory(), **memory}
+        yield from ((f"{run}/began/{name}", values) for name, values in engine.state().items())
+        for epoch in range(epochs):
+            for key, values in one_epoch(engine, run, epoch, tau, in_steps):
+                yield f"{run}/{epoch}/{key}", values
+        if evaluate:
+            totals = engine.evaluate()
+            yield from ((f"{run}/{key}", [own[key] for own in totals]) for key in totals[0])
+        yield from ((f"{run}/state/{name}", values) for name, values in engine.state().items())
+        yield f"{run}/tau", tau
+        own = {key: values for key, values in engine.memory.items() if key in memory}
+        memory, tau = engine.method.restart(own, tau)
+    assert config.epochs >= epochs
+
+
+def one_epoch(
+    engine: Any, run: int, epoch: int, noise_rate: float = 0.25, in_steps: bool = False
+) -> Iterator[tuple[str, Any]]:
+    engine.begin_epoch(run, epoch, engine.config.learning_rate_at(epoch))
+    indices = batches(engine.data, engine.config, run, epoch)
+    knobs = engine.method.knobs(epoch, indices.shape[1], noise_rate)
+    found = [engine.train(part, knobs) for part in (indices[:, None] if in_steps else [indices])]
+    for key in found[0]:
+        yield f"sums/{key}", np.concatenate([part[key] for part in found])
+    yield from ((f"memory/{key}", values) for key, values in engine.memory.items())
+
+
+def train(name: str, scenario: dict[str, Any]) -> Arrays:
+    """A whole `play`, and with "in_steps" another.
+
+    "data": arguments of `training_data`; "tests": number of test images; "block": bytes of images that stream at a
+    time; "evaluate": after each run.
+    """
+    SEEN_DTYPES.clear()
+    base: Any = import_module("trainer.engine.base")
+    engine = shared_engine(name, scenario)
+    if "block" in scenario:
+        base.STREAM_SHARE = engine.budget // scenario["block"]
+    epochs, runs = scenario["epochs"], scenario.get("runs", 1)
+    found = dict(play(engine, epochs, runs, evaluate=scenario.get("evaluate", False)))
+    if scenario.get("in_steps"):
+        found |= {f"in_steps/{key}": values for key, values in play(engine, epochs, runs, in_steps=True)}
+    (inner,) = {str(network.layers[1].output.dtype) for network in engine.networks}
+    (output,) = {str(network.output.dtype) for network in engine.networks}
+    return {
+        **found,
+        "dtypes": [inner, output, *sorted(SEEN_DTYPES)],
+        "streams": engine.streams,
+        "device": engine.device,
+        "parameters": engine.parameters(),
+        "weights": sorted(engine.weights()),
+        **(programs(engine) if name == "jax" else {}),
+    }
+
+
+def programs(engine: Any) -> Arrays:
+    """How many programs JAX has compiled for an engine, and what the training program asks of a compiler."""
+    indices = batches(engine.data, engine.config, 0, 0)
+    scalars = engine._scalars(engine.method.knobs(0, indices.shape[1], 0.25))
+    with engine._arithmetic():
+        text = engine._advance.lower(engine._state, engine._labels, scalars, *next(engine._pieces(indices))).as_text()
+    return {
+        "programs": engine._advance._cache_size(),
+        "evaluation_programs": engine._test._cache_size(),
+        "lowered": text,
+    }
+
+
+def prepared(name: str, scenario: dict[str, Any]) -> Arrays:
+    """An epoch in an engine that was prepared for it, with the names of what was compiled, and in one that was not."""
+    import jax
+
+    engines = {title: engine_for(name, scenario, training_data()) for title in ("prepared", "unprepared")}
+    found: Arrays = {}
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **more: (
+            compiled.append(str(more.get("fun_name"))) if "backend_compile" in event else None
+        )
+    )
+    for title, engine in engines.items():
+        engine.begin_epoch(0, 0, 0.05)
+        indices = batches(engine.data, engine.config, 0, 0)
+        knobs = engine.method.knobs(0, indices.shape[1], 0.25)
+        if title == "prepared":
+            before = {**engine.state(), **engine.memory}
+            compiled.clear()
+            engine.prepare(indices, knobs)
+            after = {**engine.state(), **engine.memory}
+            found["changed"] = [key for key in before if not np.array_equal(before[key], after[key], equal_nan=True)]
+        engine.train(indices, knobs)
+        if title == "prepared":
+            found["compiled"] = [program for program in compiled if "train" in program]
+            found["program"] = "jit(_train_steps)" if engine._scan else "jit(_train_one)"
+        found |= {f"{title}/{key}": values for key, values in {**engine.state(), **engine.memory}.items()}
+    return found
+
+
+def carried(name: str, scenario: dict[str, Any]) -> Arrays:
+    """Two epochs in one engine; the third there, and in a new one that took up its state; then that one from anew."""
+    first, second = shared_engine(name, scenario), engine_for(name, scenario, training_data())
+    began = second.state()
+    start = dict(play(first, 2))
+    state, memory = first.state(), first.memory
+    kept = {key: values.copy() for key, values in {**state, **memory}.items()}
+    # as TensorFlow's checkpoint has them: its counters and seeds are int64
+    second.load_state({key: v.astype(np.int64) if v.dtype.kind in "iu" else v for key, v in state.items()})
+    second.memory = memory
+    found: Arrays = {}
+    for title, engine in (("stayed", first), ("moved", second)):
+        found |= {f"{title}/{key}": values for key, values in one_epoch(engine, 0, 2)}
+        found |= {f"{title}/state/{key}": values for key, values in engine.state().items()}
+        found |= {f"{title}/weights/{key}": values for key, values in engine.weights().items()}
+    found |= {f"start/{key}": values for key, values in start.items()}
+    found |= {f"anew/{key}": values for key, values in play(second, 2)}
+    found["untouched"] = all(np.array_equal(kept[key], v, equal_nan=True) for key, v in {**state, **memory}.items())
+    found["moved_on"] = not np.array_equal(began["network_1/0000-kernel"], state["network_1/0000-kernel"])
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Two(Default):
+    """Two networks, each trained as Default does."""
+
+    num_networks: ClassVar[int] = 2
+
+    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+        losses = [ops.mean(cross_entropy(labels, ops.log_softmax(own))) for own in logits]
+        return Step(losses=self.mixed(*losses), rows=rows)
+
+    def mixed(self, first: Any, second: Any) -> tuple[Any, Any]:
+        return first, second
+
+
+class FirstOfTwo(Two):
+    """The second is told nothing."""
+
+    def mixed(self, first: Any, second: Any) -> tuple[Any, Any]:
+        return first, 0.0 * second
+
+
+class Coupled(Two):
+    """Each loss holds the other, whose gradient is none of its network's business."""
+
+    def mixed(self, first: Any, second: Any) -> tuple[Any, Any]:
+        return first + 3.0 * second, second + 2.0 * first
+
+
+def gradients(name: str, scenario: dict[str, Any]) -> Arrays:
+    """The trainable weights of two networks before and after a step, under each of the methods above."""
+    data = training_data()
+    found: Arrays = {}
+    for method in (Two(), FirstOfTwo(), Coupled()):
+        engine = engine_for(name, {**scenario, "dropout": False}, data, method)
+        for when in ("before", "after"):
+            for number, network in enumerate(engine.networks):
+                weights = list(engine.weights().values())
+                weights = weights[number * len(network.weights) : (number + 1) * len(network.weights)]
+                trainable = [w for w, v in zip(weights, network.weights, strict=True) if v.trainable]
+                key = f"{type(method).__name__}/{number}/{when}"
+                found[key] = np.concatenate([values.ravel() for values in trainable])
+            if when == "before":
+                engine.begin_epoch(0, 0, 0.1)
+                engine.train(FIRST[None], {})
+    return found
+
+
+class Unreadable:
+    """What the device still works on, out of the host's reach."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise AssertionError("the host read a value inside an epoch")
+
+    __float__ = __int__ = __bool__ = __iter__ = __len__ = __getitem__ = __array__
+
+
+def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
+    """An epoch in which the host cannot read what steps give before the last one is under way."""
+    import jax
+
+    engine = shared_engine(name, scenario)
+    expected = dict(play(engine, 2))
+    events: list[str] = []
+    advance, get = engine._advance, jax.device_get
+
+    def dispatch(state: Any, *given: Any) -> tuple[Any, Any]:
+        events.append("dispatch")
+        state, sums = advance(state.content if isinstance(state, Unreadable) else state, *given)
+        return Unreadable(state), Unreadable(sums)
+
+    def read(parts: list[Any]) -> Any:
+        events.append("read")
+        engine._state = engine._state.content
+        return get([part.content for part in parts])
+
+    dict(play(engine, 1))
+    engine.begin_epoch(0, 1, engine.config.learning_rate_at(1))
+    indices = batches(engine.data, engine.config, 0, 1)
+    engine._advance, jax.device_get = dispatch, read
+    try:
+        # nothing goes to the device unasked either, such as a number that a step would take from the host
+        with jax.transfer_guard("disallow"):
+            sums = engine.train(indices, engine.method.knobs(1, indices.shape[1], 0.25))
+    finally:
+        engine._advance, jax.device_get = advance, get
+    same = all(np.array_equal(values, expected[f"0/1/sums/{key}"]) for key, values in sums.items())
+    return {"events": events, "steps": len(indices), "same": same, "keys": sorted(sums)}
+
+
+def refusals(name: str, scenario: dict[str, Any]) -> Arrays:
+    """The line that each mistake gives."""
+
+    class Vast(Default):
+        def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+            own = super().step(labels, logits, rows, knobs)
+            vast = ops.sort(ops.broadcast_to(logits[0][:, :1], (10, 2**44)), axis=1)  # 640 TiB
+            return own._replace(losses=(own.losses[0] + 0.0 * ops.sum(vast),))
+
+    data = training_data()
+    engine = engine_for(name, scenario, data, Vast())
+    calls: dict[str, Callable[[], Any]] = {
+        "memory": lambda: engine.train(FIRST[None], {}),
+        "state": lambda: engine.load_state({"network_1/0000-kernel": np.zeros(3)}),
+        "backend": lambda: load_backend("tensorflow"),
+        "gpu": lambda: engine_for(name, {"settings": {"device": "gpu"}}, data),
+        "gpu:1": lambda: engine_for(name, {"settings": {"device": "gpu:1"}}, data),
+    }
+    found = {}
+    for title, call in calls.items():
+        try:
+            call()
+        except TrainerError as error:
+            found[title] = str(error)
+    return found
+
+
+ACTIONS = {action.__name__: action for action in (train, prepared, carried, gradients, no_sync, refusals)}
+
+
+def main(name: str, scenarios: str, out: str) -> None:
+    load_backend(name)
+    found: Arrays = {}
+    for title, scenario in json.loads(Path(scenarios).read_text(encoding="utf-8")).items():
+        try:
+            result = ACTIONS[scenario["do"]](name, scenario)
+        except Exception:
+            result = {"error": traceback.format_exc()}
+        found |= {f"{title}/{key}": np.asarray(values) for key, values in result.items()}
+    np.savez(out, **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,393 @@
+"""`trainer run` as a person meets it: help, usage, one line for a mistake, and the screen of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cli import trainer
+from datatools.format.dataset import Dataset
+from tests.support.tiny import examples, write_dataset
+from trainer.methods import METHODS
+
+REPOSITORY = Path(__file__).parents[3]
+HEAVY = ("keras", "tensorflow", "jax", "h5py", "PIL")
+HELP_SECONDS = 0.5
+HELPS = {name: ["run", name, "--help"] for name in METHODS} | {"run": ["run", "--help"]}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, with nothing set from outside."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATATOOLS_ROOT", raising=False)
+    return tmp_path
+
+
+class Answer(NamedTuple):
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Calls `trainer` in this process."""
+
+    def call(*arguments: str) -> Answer:
+        with pytest.raises(SystemExit) as exit:
+            trainer.main([*arguments], prog_name="trainer")
+        said = capsys.readouterr()
+        return Answer(int(exit.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python process of its own in the working directory, as quiet as its terminal is absent."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND"):
+        environment.pop(name, None)  # what this process has set does not quieten that one
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+TRAINER = "from cli import trainer; trainer(prog_name='trainer')"
+
+
+def noisy(directory: Path, name: str = "noisy") -> Dataset:
+    """30 small images, some with wrong labels."""
+    ids, clean, pixels = examples(30)
+    labels = clean.copy()
+    labels[:9] = (labels[:9] + 1) % 3
+    return write_dataset(directory / name, (ids, labels, pixels), examples(9), labels="noisy", clean_labels=clean)
+
+
+# Help
+
+
+@pytest.mark.parametrize("arguments", HELPS.values(), ids=HELPS)
+def test_help_answers_at_once(arguments: list[str]) -> None:
+    seconds = []
+    for _ in range(3):
+        before = os.times()
+        done = python(TRAINER, *arguments)
+        after = os.times()
+        # of the processor, so that a busy machine is no failure
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        assert (done.returncode, done.stderr) == (0, "")
+        if min(seconds) < HELP_SECONDS:
+            return
+    pytest.fail(f"the best of three took {min(seconds):.2f} s")
+
+
+@pytest.mark.parametrize("arguments", HELPS.values(), ids=HELPS)
+def test_help_imports_no_framework(arguments: list[str]) -> None:
+    done = python(
+        "import sys; from cli import trainer; trainer(sys.argv[1:], standalone_mode=False); "
+        f"print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr, end='')",
+        *arguments,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_help_names_every_method(answer: Ask) -> None:
+    said = answer("run", "--help")
+    assert said.code == 0
+    for name in METHODS:
+        assert re.search(rf"^  {name} ", said.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_s_help_has_its_own_options_and_their_defaults(name: str, answer: Ask) -> None:
+    said = answer("run", name, "--help")
+    text = " ".join(said.out.split())
+    for option in METHODS[name].options:
+        assert f"--{option.name.replace('_', '-')} " in text
+        assert f"[default: {option.default}]" in text
+    others = {o.name for m in METHODS.values() for o in m.options} - {o.name for o in METHODS[name].options}
+    assert not [other for other in others if f"--{other.replace('_', '-')} " in text]
+    assert "--noise-rate R" in text
+
+
+# Mistakes
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def folders(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_dir())
+
+
+def mistake(answer: Ask, *arguments: str) -> str:
+    """The one line that a mistake is answered with; nothing is printed or written beside it."""
+    before = files(Path.cwd()), folders(Path.cwd())
+    said = answer("run", *arguments)
+    assert said.code == 1
+    assert said.out == ""
+    assert said.err.startswith("trainer: error: ")
+    assert said.err.count("\n") == 1
+    assert said.err.endswith("\n")
+    assert (files(Path.cwd()), folders(Path.cwd())) == before
+    return said.err
+
+
+def misuse(answer: Ask, *arguments: str) -> str:
+    """What wrong usage is answered with."""
+    said = answer("run", *arguments)
+    assert said.code == 2
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert list(Path.cwd().iterdir()) == []
+    return said.err.splitlines()[-1]
+
+
+def test_without_any_dataset_the_line_says_where_it_looked_and_what_to_do(answer: Ask) -> None:
+    line = mistake(answer, "selfie")
+    assert "data: no noisy dataset (nothing there)" in line
+    assert "datatools corrupt" in line
+    assert "--data" in line
+
+
+def test_with_clean_datasets_alone_the_line_names_them(answer: Ask, here: Path) -> None:
+    write_dataset(here / "data" / "digits", examples(6), examples(3))
+    assert "data/digits (clean)" in mistake(answer, "selfie")
+
+
+def test_with_two_noisy_datasets_the_line_names_both(answer: Ask, here: Path) -> None:
+    for name in ("pair", "symmetric"):
+        noisy(here / "data", name)
+    line = mistake(answer, "selfie")
+    assert "data/pair" in line
+    assert "data/symmetric" in line
+    assert "--data" in line
+
+
+def test_another_root_is_looked_into(answer: Ask, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pair", "symmetric"):
+        noisy(here / "elsewhere", name)
+    assert "elsewhere/pair" in mistake(answer, "selfie", "--root", "elsewhere")
+    monkeypatch.setenv("DATATOOLS_ROOT", "elsewhere")
+    assert "elsewhere/pair" in mistake(answer, "selfie")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty directory", "no directory"])
+def test_data_that_is_no_dataset_is_one_line(answer: Ask, here: Path, there: bool) -> None:
+    if there:
+        (here / "mine").mkdir()
+    assert "mine: " in mistake(answer, "default", "--data", "mine")
+
+
+def test_a_dataset_whose_noise_rate_nobody_knows_is_one_line(answer: Ask, here: Path) -> None:
+    write_dataset(here / "animals", examples(6), examples(3), labels="unknown")
+    line = mistake(answer, "selfie", "--data", "animals")
+    assert "animals" in line
+    assert "--noise-rate" in line
+
+
+def test_a_manifest_that_does_not_match_is_one_line(answer: Ask, here: Path) -> None:
+    dataset = noisy(here)
+    other = write_dataset(here / "other", examples(30), examples(3), labels="noisy", clean_labels=examples(30)[1])
+    dataset.manifest_path.write_bytes(other.manifest_path.read_bytes())
+    assert "noisy/manifest.h5: belongs to other labels" in mistake(answer, "default", "--data", "noisy")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--noise-rate", "1"),
+        ("--noise-rate", "1.5"),
+        ("--noise-rate", "-0.1"),
+        ("--noise-rate", "nan"),
+        ("--noise-rate", "40"),
+        ("--learning-rate", "0"),
+        ("--learning-rate", "-1"),
+        ("--learning-rate", "nan"),
+        ("--learning-rate", "inf"),
+        ("--warm-up", "99"),
+        ("--history-length", "26"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_one_line_that_names_it(
+    answer: Ask, here: Path, option: str, value: str
+) -> None:
+    noisy(here)
+    line = mistake(answer, "selfie", "--data", "noisy", "--epochs", "40", option, value)
+    assert option in line
+    assert f"{float(value):g}" in line.replace(".0:", ":")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["selfy"], "selfy"),
+        (["default", "--quiet", "--log-format", "json"], "--log-format"),
+        (["default", "--resume", "--overwrite"], "--overwrite"),
+        (["default", "--warm-up", "3"], "--warm-up"),
+        (["default", "--uncertainty-threshold", "0.1"], "--uncertainty-threshold"),
+        (["selfie", "--network", "resnet"], "resnet"),
+        (["selfie", "--preset", "fast"], "fast"),
+        (["selfie", "--engine", "torch"], "torch"),
+        (["selfie", "--epochs", "0"], "--epochs"),
+        (["selfie", "--epochs", "many"], "many"),
+        (["selfie", "--batch-size", "1"], "--batch-size"),
+        (["selfie", "--seed", "-1"], "--seed"),
+        (["selfie", "--noise-rate", "a third"], "a third"),
+        (["selfie", "--warm-up", "-1"], "--warm-up"),
+        (["selfie", "--history-length", "0"], "--history-length"),
+        (["selfie", "--uncertainty-threshold", "1.5"], "--uncertainty-threshold"),
+        (["selfie", "--restarts", "-1"], "--restarts"),
+        (["selfie", "--refurbish", "always"], "always"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_told_by_name_and_exits_2(answer: Ask, arguments: list[str], said: str) -> None:
+    assert said in misuse(answer, *arguments)
+
+
+def test_an_uncertainty_threshold_that_is_no_number_is_refused(answer: Ask, here: Path) -> None:
+    noisy(here)
+    before = files(here)
+    arguments = ["--preset", "quick", "--epochs", "1", "--restarts", "0", "--uncertainty-threshold", "nan"]
+    said = answer("run", "selfie", "--data", "noisy", *arguments)
+    assert said.code in (1, 2)
+    assert "uncertainty-threshold" in said.err
+    assert files(here) == before
+
+
+def test_without_a_method_there_is_the_help(answer: Ask) -> None:
+    said = answer("run")
+    assert said.code == 2
+    assert all(name in said.out + said.err for name in METHODS)
+
+
+def test_a_run_directory_that_is_something_else_is_one_line(answer: Ask, here: Path) -> None:
+    noisy(here)
+    (here / "thesis").mkdir()
+    (here / "thesis" / "chapter.tex").write_text("years of work")
+    for overwrite in ([], ["--overwrite"]):
+        assert "thesis" in mistake(answer, "default", "--data", "noisy", "--run-dir", "thesis", *overwrite)
+
+
+@pytest.mark.parametrize("directory", ["file", "file/run"])
+def test_a_run_directory_where_a_file_is_is_one_line(answer: Ask, here: Path, directory: str) -> None:
+    noisy(here)
+    (here / "file").write_text("a file")
+    assert "file" in mistake(answer, "default", "--data", "noisy", "--run-dir", directory)
+
+
+# The screen
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A run as in the documentation, without --data, in a process of its own."""
+    directory = tmp_path_factory.mktemp("screen")
+    noisy(directory / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.delenv("DATATOOLS_ROOT", raising=False)
+        arguments = ["run", "selfie", "--preset", "quick", "--epochs", "4", "--restarts", "1", "--seed", "3"]
+        return directory, python(TRAINER, *arguments)
+
+
+Screen = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+def test_a_run_without_a_terminal_writes_nothing_to_stderr(screen: Screen) -> None:
+    _, done = screen
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_screen_has_no_chatter_of_the_framework(screen: Screen) -> None:
+    _, done = screen
+    assert not re.search("tensorflow/|onednn|cuda|avx|WARNING|retracing|\r|\x1b", done.stdout, re.IGNORECASE)
+
+
+def test_the_screen_begins_with_what_is_going_to_run(screen: Screen) -> None:
+    lines = screen[1].stdout.splitlines()
+    plan = dict(re.split(r"\s+", line, maxsplit=1) for line in lines if not line.startswith(("run ", "runs/")))
+    assert plan["device"].startswith("CPU")
+    assert "tensorflow" in plan["device"]
+    assert "30 training and 9 test images of 8x8x1, 3 classes" in plan["data"]
+    assert "0.3" in plan["noise"]
+    for setting in (
+        "warm-up 1",
+        "history-length 1",
+        "uncertainty-threshold 0.05",
+        "restarts 1",
+        "refurbish remembered",
+    ):
+        assert setting in plan["method"]
+    assert plan["network"].startswith("small-cnn, ")
+    assert "at epochs 3, 4; seed 3" in plan["training"]
+    assert "2 runs x 4 epochs" in plan["plan"]
+    assert "hint" not in plan
+
+
+def test_the_screen_has_a_line_an_epoch(screen: Screen) -> None:
+    lines = [line for line in screen[1].stdout.splitlines() if line.startswith("run ")]
+    assert len(lines) == 8
+    pattern = (
+        r"run ([12])/2 epoch ([1-4])/4  loss \d+\.\d+  test error \d+\.\d\d%(  refurbished \d+ \(\d+\.\d% right\))?"
+        r"  [\d,]+ images/s  .* left"
+    )
+    found = [re.fullmatch(pattern, line) for line in lines]
+    assert all(found), lines
+    assert [match.group(1, 2) for match in found if match] == [(run, epoch) for run in "12" for epoch in "1234"]
+    assert "refurbished" not in lines[0], "the first epoch is the warm-up"
+
+
+def test_the_screen_ends_with_where_the_run_lies_and_its_errors(screen: Screen) -> None:
+    directory, done = screen
+    run = Path("runs/noisy/selfie-small-cnn-seed3")
+    result = json.loads((directory / run / "result.json").read_text(encoding="utf-8"))
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"{run}: ")
+    for key in ("best_test_error", "last_test_error", "mean_last10_test_error"):
+        assert f"{result[key]:.2%}" in last
+
+
+def test_quiet_prints_the_result_alone(answer: Ask, here: Path, tf: object) -> None:
+    noisy(here)
+    arguments = ["--preset", "quick", "--epochs", "1", "--run-dir", "there"]
+    said = answer("run", "default", "--data", "noisy", "--quiet", *arguments)
+    assert (said.code, said.err) == (0, "")
+    assert re.fullmatch(r"there: test error best .*\n", said.out)
+    assert "--overwrite" in mistake(answer, "default", "--data", "noisy", *arguments)
+    assert answer("run", "default", "--data", "noisy", "--quiet", "--overwrite", *arguments).out == said.out
+
+
+# A noise rate that was estimated
+
+
+def test_an_estimated_noise_rate_is_read_and_told_who_found_it(answer: Ask, here: Path) -> None:
+    dataset = write_dataset(here / "animals", examples(30), examples(9), labels="unknown")
+    estimate = {"format_version": 1, "dataset": {"sha256": dataset.sha256}, "noise_rate": {"value": 0.2}}
+    (here / "animals.noise-estimate.json").write_text(json.dumps(estimate))
+    settings = ["--data", "animals", "--preset", "quick", "--epochs", "1", "--batch-size", "10", "--run-dir", "run"]
+    assert answer("run", "default", *settings, "--noise-rate", "estimated").code == 0
+    config = json.loads((here / "run" / "config.json").read_text())
+    assert (config["noise_rate"], config["noise_rate_from"]) == (0.2, "estimate, animals.noise-estimate.json")
+
+
+def test_an_estimate_that_is_not_there_is_one_line_that_names_the_command(answer: Ask, here: Path) -> None:
+    write_dataset(here / "animals", examples(6), examples(3), labels="unknown")
+    assert "trainer estimate-noise" in mistake(answer, "selfie", "--data", "animals", "--noise-rate", "estimated")
+    assert "trainer estimate-noise" in mistake(answer, "selfie", "--data", "animals")

@@ -1,0 +1,118 @@
+"""What the training loop tells of a run while it goes on, and to whom: the contract `Reporter`.
+
+`console` shows it to people, `json_lines` to other programs, `tensorboard` to TensorBoard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+
+class Reporter(Protocol):
+    """What is told of a run, in this order: start, (steps …, epoch) for each epoch, finish; a note at any time.
+
+    A run that stops early has no finish; one that turns out to be finished already may have no start. So what a
+    reporter has to keep, it keeps when it is told, not at the end.
+    """
+
+    def start(self, facts: dict[str, Any]) -> None:
+        """Training is about to begin.
+
+        Args:
+            facts: config (RunConfig), dataset (Dataset), data (TrainingData), directory (Path, the run's), device
+                (str), on_cpu (bool), compile_seconds (float, what compiling the training step took, or None where
+                nothing is compiled), parameters (int, trainable ones of one network), runs (int), notices (lines of
+                text), steps and steps_per_epoch (int), seconds (float or None), epochs_done (int) and rows (list of
+                dict). steps and seconds are those of the whole run, also when a part of it is done; seconds is an
+                estimate, None where nothing was timed. rows are the rows of metrics.csv that a resumed run starts
+                from, epochs_done their number; [] and 0 for a fresh one.
+        """
+
+    def steps(self, done: int, total: int) -> None:
+        """`done` of an epoch's `total` mini-batches are trained on."""
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        """An epoch is over.
+
+        Args:
+            row: its row of metrics.csv: int, float or None by column. seconds_left: estimate for the rest of the run.
+        """
+
+    def note(self, text: str) -> None:
+        """One line that is worth telling, as that a checkpoint was saved on a signal."""
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None:
+        """The run is over.
+
+        Args:
+            directory: the run's. result: the content of its result.json.
+        """
+
+
+class Quiet:
+    """A Reporter that prints nothing but the result."""
+
+    def start(self, facts: dict[str, Any]) -> None:
+        """Say nothing."""
+
+    def steps(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None:
+        for line in result_lines(directory, result):
+            click.echo(line)
+
+
+class Several:
+    """A Reporter that passes on all it is told to others, in their order."""
+
+    def __init__(self, reporters: Iterable[Reporter]) -> None:
+        self.reporters = tuple(reporters)
+
+    def start(self, facts: dict[str, Any]) -> None:
+        for reporter in self.reporters:
+            reporter.start(facts)
+
+    def steps(self, done: int, total: int) -> None:
+        for reporter in self.reporters:
+            reporter.steps(done, total)
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        for reporter in self.reporters:
+            reporter.epoch(row, seconds_left)
+
+    def note(self, text: str) -> None:
+        for reporter in self.reporters:
+            reporter.note(text)
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None:
+        for reporter in self.reporters:
+            reporter.finish(directory, result)
+
+
+def result_lines(directory: Path, result: dict[str, Any]) -> list[str]:
+    """What a person reads of result.json: a line, and one more where an epoch was selected.
+
+    The best test error is chosen on the test set; the selected epoch is not. They stay apart, a line each.
+    """
+    lines = [
+        f"{directory}: test error best {result['best_test_error']:.2%}, last {result['last_test_error']:.2%}, mean of "
+        f"the last 10 epochs {result['mean_last10_test_error']:.2%}"
+    ]
+    if selected := result.get("selected"):
+        run = " of the final run" if len(result.get("runs", ())) > 1 else ""
+        lines.append(
+            f"{directory}: epoch {selected['epoch']}{run} selected on held-out noisy samples: validation error "
+            f"{selected['validation_error']:.2%}, test error {selected['test_error']:.2%}"
+        )
+    return lines

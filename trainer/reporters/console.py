@@ -1,0 +1,190 @@
+"""What `trainer run` shows: the plan at the start, a line an epoch, and on a terminal a bar within the epoch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trainer.methods import METHODS
+from trainer.methods.metric import Metric
+from trainer.reporters.base import result_lines
+
+LINE_EVERY_SECONDS = 30
+"""Where there is no bar, an epoch that takes longer than this has lines within."""
+HINT_SECONDS = 3600
+"""From this estimate on, a CPU run under the paper's protocol is told of the quick preset."""
+
+
+class Console:
+    """A `Reporter` for people."""
+
+    def __init__(self, report_every: int = 1) -> None:
+        """`report_every`: epochs from one line to the next; a run's last epoch always has one."""
+        self.report_every = report_every
+        self.bar = sys.stderr.isatty()
+        self.runs = self.epochs = 0
+        self.metrics: tuple[Metric, ...] = ()
+        self.last_line = time.monotonic()
+
+    def start(self, facts: dict[str, Any]) -> None:
+        for term, value in plan(facts):
+            click.echo(f"{term:<9} {value}")
+        self.runs, self.epochs = facts["runs"], facts["config"].epochs
+        self.metrics = METHODS[facts["config"].method].metrics
+
+    def steps(self, done: int, total: int) -> None:
+        if not self.bar:
+            if time.monotonic() - self.last_line > LINE_EVERY_SECONDS and done < total:
+                self._line(f"step {done:,} of {total:,}")
+        else:
+            filled = 30 * done // total
+            print(
+                f"\r[{'#' * filled}{'.' * (30 - filled)}] step {done:,}/{total:,} ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        self._clear_bar()
+        if row["epoch"] % self.report_every and row["epoch"] != self.epochs:
+            return
+        run = f"run {row['run']}/{self.runs} " if self.runs > 1 else ""
+        parts = (
+            f"{run}epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}",
+            f"loss {row['train_loss']:.4f}",
+            _test_error(row),
+            _validation_error(row),
+            _own_figures(row, self.metrics),
+            f"{row['images_per_second']:,.0f} images/s",
+            f"{duration(seconds_left)} left",
+        )
+        self._line("  ".join(part for part in parts if part))
+
+    def note(self, text: str) -> None:
+        self._clear_bar()
+        self._line(f"note: {text}")
+
+    def finish(self, directory: Path, result: dict[str, Any]) -> None:
+        self._clear_bar()
+        for line in result_lines(directory, result):
+            self._line(line)
+
+    def _clear_bar(self) -> None:
+        if self.bar:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def _line(self, text: str) -> None:
+        click.echo(text)
+        self.last_line = time.monotonic()
+
+
+def _test_error(row: dict[str, Any]) -> str:
+    second = row.get("test_error_2")
+    return f"test error {row['test_error']:.2%}" + (f" (second network {second:.2%})" if second is not None else "")
+
+
+def _validation_error(row: dict[str, Any]) -> str:
+    error = row.get("validation_error")
+    return "" if error is None else f"validation error {error:.2%}"
+
+
+def _own_figures(row: dict[str, Any], metrics: Sequence[Metric]) -> str:
+    """What the method's own metrics have for the line; a count of 0 is not worth a word."""
+    pieces: list[str] = []
+    for metric in metrics:
+        value = row.get(metric.key)
+        if not metric.line or value is None or (metric.unit == "count" and not value):
+            continue
+        text = metric.line.format(value)
+        if text.startswith("(") and pieces:
+            pieces[-1] += f" {text}"
+        else:
+            pieces.append(text)
+    return "  ".join(pieces)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "42 s", "3 min 20 s" or "5.2 h"."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds / 3600:.1f} h"
+
+
+def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """(term, value) pairs that say what is going to run, on what, and for how long.
+
+    Args:
+        facts: as `Reporter.start` has them.
+    """
+    config, data = facts["config"], facts["data"]
+    height, width, channels = data.image_shape
+    own = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
+    drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
+    networks = METHODS[config.method].num_networks
+    seconds = facts["compile_seconds"]
+    compiled = [] if seconds is None else [("compiled", f"the training step, once, in {duration(seconds)}")]
+    rows = [
+        ("device", f"{facts['device']} ({config.engine})"),
+        *compiled,
+        (
+            "data",
+            f"{facts['dataset'].path}: {data.num_samples:,} training and {len(data.test_labels):,} test images of "
+            f"{height}x{width}x{channels}, {data.num_classes} classes",
+        ),
+        ("noise", f"rate {config.noise_rate:.4g} ({config.noise_rate_from})"),
+        ("method", config.method + (f": {own}" if own else "")),
+        (
+            "network",
+            (f"{networks} x " if networks > 1 else "")
+            + f"{config.network}, {facts['parameters']:,} parameters"
+            + (" each" if networks > 1 else ""),
+        ),
+        (
+            "training",
+            f"preset {config.preset}: learning rate {config.learning_rate:g}"
+            + (f", times {config.drop_factor:g} at epochs {drops}" if drops else "")
+            + f"; seed {config.seed}",
+        ),
+        ("plan", _extent(facts)),
+    ]
+    rows += [("note", notice) for notice in facts["notices"]]
+    if facts["on_cpu"] and config.preset == "paper" and (_seconds_left(facts) or 0) > HINT_SECONDS:
+        rows.append(
+            (
+                "hint",
+                "the paper's protocol wants a GPU; --preset quick trains a small network in a fraction of the time",
+            )
+        )
+    return rows
+
+
+def _extent(facts: dict[str, Any]) -> str:
+    """How much there is to train, from where on, and for how long."""
+    config = facts["config"]
+    times = f"{facts['runs']} runs x " if facts["runs"] > 1 else ""
+    whole = (
+        f"{times}{config.epochs} epochs x {facts['steps_per_epoch']:,} steps of {config.batch_size} images = "
+        f"{facts['steps']:,} steps"
+    )
+    left = _seconds_left(facts)
+    if not facts["epochs_done"]:
+        return whole if left is None else f"{whole}, about {duration(left)} here"
+    run, epoch = divmod(facts["epochs_done"] - 1, config.epochs)
+    last = (f"run {run + 1}, " if facts["runs"] > 1 else "") + f"epoch {epoch + 1}"
+    return f"{whole}; resumes after {last}" + ("" if left is None else f", about {duration(left)} left here")
+
+
+def _seconds_left(facts: dict[str, Any]) -> float | None:
+    """The estimate for what is not done yet; None where there is none."""
+    if facts["seconds"] is None:
+        return None
+    return float(facts["seconds"]) * (1 - facts["epochs_done"] / (facts["runs"] * facts["config"].epochs))

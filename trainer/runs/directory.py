@@ -1,0 +1,261 @@
+"""A run directory: config.json, metrics.csv, samples.h5, weights.h5, result.json (docs/format.md), and its lock.
+
+checkpoint.h5 is written by `trainer.training.checkpoint`.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datatools.files.output import FolderKind, atomic_file, atomic_hdf5, check_folder, partial_path
+from datatools.format.dataset import Dataset
+from trainer.config import RunConfig
+from trainer.data import TrainingData
+from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
+from trainer.errors import TrainerError
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.csv"
+SAMPLES_FILE = "samples.h5"
+WEIGHTS_FILE = "weights.h5"
+RESULT_FILE = "result.json"
+CHECKPOINT_FILE = "checkpoint.h5"
+FILES = (RESULT_FILE, CHECKPOINT_FILE, METRICS_FILE, SAMPLES_FILE, WEIGHTS_FILE, CONFIG_FILE)
+"""config.json is the last: it says what the others belong to."""
+RUN_FOLDER = FolderKind(lambda folder: (folder / CONFIG_FILE).is_file(), "a directory that is not a run")
+PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "jax", "jaxlib", "numpy", "h5py")
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write a file of a run into one line.
+
+    Raises:
+        TrainerError: the block ends with an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TrainerError(
+            f"{path}: cannot be written ({error.strerror or error}); make room, or see to its folder, and go on with "
+            "--resume"
+        ) from None
+
+
+class RunLog:
+    """Writes metrics.csv row by row, as the run goes on."""
+
+    def __init__(self, directory: Path, columns: list[str], rows: Sequence[dict[str, Any]] = ()) -> None:
+        """Start metrics.csv with `rows`, of a run that is resumed."""
+        self.directory, self.columns = directory, columns
+        path = directory / METRICS_FILE
+        with (
+            write_errors(path),
+            atomic_file(path, sole_writer=True) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(self._cells(row) for row in rows)
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Append a row to metrics.csv; a value that does not exist in this epoch stays empty."""
+        with write_errors(self.directory / METRICS_FILE):
+            self._csv.writerow(self._cells(row))
+            self._file.flush()
+
+    def _cells(self, row: dict[str, Any]) -> list[str]:
+        return [_text(row.get(column)) for column in self.columns]
+
+    def close(self) -> None:
+        with suppress(OSError):  # each row is flushed: only what could not be written is left to fail again
+            self._file.close()
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def check_free(directory: Path, overwrite: bool) -> None:
+    """See that a run may be written to `directory`; nothing is touched.
+
+    Raises:
+        TrainerError: a run is there and `overwrite` is not given, or something that is no run.
+    """
+    finished = (directory / RESULT_FILE).is_file()
+    state, remedy = ("finished", "") if finished else ("unfinished", "--resume to go on with it, ")
+    check_folder(
+        directory.resolve() if directory.is_symlink() and directory.is_dir() else directory,  # a link to a run is fine
+        overwrite,
+        RUN_FOLDER,
+        option="--run-dir",
+        taken=f"holds a run already ({state}); pass {remedy}--overwrite to replace it",
+        ignored={partial_path(directory / name).name for name in FILES},  # a kill at the very start leaves one
+        error=TrainerError,
+    )
+
+
+@contextmanager
+def run_directory(directory: Path) -> Iterator[None]:
+    """Make the run directory and hold its lock, which ends with the process at the latest.
+
+    Raises:
+        TrainerError: another process trains into it.
+    """
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainerError(
+                f"{directory}: another run is writing there now; wait for it, or choose another --run-dir"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def clear_directory(directory: Path) -> None:
+    """Remove the files of an earlier run, but for config.json, which `write_config` replaces.
+
+    So at no moment is this a directory that nobody knows for a run.
+    """
+    for name in FILES:
+        if name != CONFIG_FILE:
+            (directory / name).unlink(missing_ok=True)
+        partial_path(directory / name).unlink(missing_ok=True)
+
+
+def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity: dict[str, Any]) -> None:
+    """config.json: every setting resolved, and what the run stands on."""
+    write_json(
+        directory / CONFIG_FILE,
+        {
+            **config.to_json(),
+            "dataset": {
+                "name": dataset.metadata.name,
+                "path": str(dataset.path.absolute()),
+                "sha256": identity["dataset"],
+                "train_records": dataset.metadata.num_records("train"),
+                "noise": dataset.metadata.noise,
+            },
+            "device": identity["device"],
+            "device_asked": config.device,
+            "code_sha256": identity["code"],
+            "versions": versions(),
+        },
+    )
+
+
+def read_config(directory: Path) -> tuple[RunConfig, Path]:
+    """The settings of a run and the path of its dataset, from config.json.
+
+    Raises:
+        TrainerError: not there, or not what this version writes.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RunConfig.from_json(values), Path(values["dataset"]["path"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
+
+
+def read_finished(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A finished run's result.json, and "settings" and "dataset" of what it is, from config.json.
+
+    Raises:
+        TrainerError: one of them cannot be read.
+    """
+    path = directory / RESULT_FILE
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(result, dict):
+            raise ValueError("not a JSON object")
+        path = directory / CONFIG_FILE
+        values = json.loads(path.read_text(encoding="utf-8"))
+        config = RunConfig.from_json(values)
+        return result, {"settings": config.to_json(), "dataset": str(values["dataset"]["sha256"])}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that a run's results can depend on."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; lists of numbers stay on one line."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    text = re.sub(
+        r"\[[\s\d.,e+-]+\]", lambda match: " ".join(match[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+    )
+    with write_errors(path), atomic_file(path, sole_writer=True) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray]) -> None:
+    """samples.h5: what the run ended with, a row a training sample of the dataset, in id order.
+
+    What a method does not keep, and what is not known of held-out samples, is written as -1 or not-a-number.
+
+    Args:
+        memory: the engine's, by name; a row a sample that was trained on.
+    """
+    count = data.num_samples + len(data.validation_ids)
+    labels = np.empty(count, np.int32)
+    labels[data.ids] = data.train_labels
+    if data.validation_labels is not None:
+        labels[data.validation_ids] = data.validation_labels
+    columns: dict[str, np.ndarray] = {"id": np.arange(count, dtype=np.uint32), "given_label": labels}
+    for name, missing in (
+        ("refurbished_label", np.int32(-1)),
+        ("uncertainty", np.float32(np.nan)),
+        (LAST_LOSS, np.float32(np.nan)),
+        (LAST_PREDICTION, np.int32(-1)),
+        (MEAN_LOSS, np.float32(np.nan)),
+        (MEAN_PROBABILITY, np.float32(np.nan)),
+        (VISITS, np.int32(0)),
+    ):
+        columns[name] = np.full((count, *memory[name].shape[1:]) if name in memory else count, missing)
+        if name in memory:
+            columns[name][data.ids] = memory[name]
+    columns["uncertainty"][np.isinf(columns["uncertainty"])] = np.nan
+    if data.validation_labels is not None:
+        columns["held_out"] = np.isin(columns["id"], data.validation_ids)
+    write_arrays(path, columns)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays into an HDF5 file, atomically."""
+    with write_errors(path), atomic_hdf5(path, sole_writer=True, core=True) as file:
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values)

@@ -1,0 +1,85 @@
+"""weights.h5 -> a network that classifies: what a finished run has learned, for use outside of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from datatools.format.dataset import Dataset, open_dataset
+from trainer.engine import load_backend
+from trainer.engine.prediction import PREDICTION_BATCH, logits
+from trainer.errors import TrainerError
+from trainer.networks import build_network
+from trainer.runs.directory import WEIGHTS_FILE, read_config
+
+WHICH = ("last", "selected")
+"""Of which epoch: the final run's last, or the one that was selected on held-out samples."""
+
+
+def load_network(
+    directory: Path, which: str = "last", number: int = 1, dataset: Dataset | None = None, engine: str | None = None
+) -> Any:
+    """The network of a finished run, as a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits.
+
+    Args:
+        directory: the run's. which: one of WHICH. number: which of the method's networks, from 1.
+        dataset: any of the run's image shape and classes; None for the run's own, from the path in its config.json.
+        engine: what Keras is to run on, "tensorflow" or "jax"; None for the run's. The weights fit both.
+
+    Raises:
+        DataToolsError: the dataset is not where it was.
+        TrainerError: the run is not finished, has no such weights, or they are not of this network and dataset; or the
+            engine is not installed, or Keras runs on another one in this process.
+    """
+    config, path = read_config(directory)
+    values = _read(directory / WEIGHTS_FILE, which, number)
+    metadata = (dataset or open_dataset(path)).metadata
+    shape = metadata.image_shape
+    load_backend(engine or config.engine)
+    images = shape.height, shape.width, shape.depth
+    network = build_network(config.network, images, metadata.num_classes, np.random.default_rng(0), config.precision)
+    if [weight.shape for weight in network.weights] != [value.shape for value in values]:
+        raise TrainerError(
+            f"{directory / WEIGHTS_FILE}: not the weights of {config.network} for {metadata.num_classes} classes of "
+            f"{shape.height}x{shape.width}x{shape.depth} images; name the dataset the run was trained on"
+        )
+    network.set_weights(values)
+    return network
+
+
+def _read(path: Path, which: str, number: int) -> list[np.ndarray]:
+    """The arrays of a network, in the order of `keras.Model.weights`."""
+    if which not in WHICH:
+        raise TrainerError(f"weights '{which}': not known; known are {', '.join(WHICH)}")
+    if not path.is_file():
+        raise TrainerError(f"{path}: not there; weights are written when a run is finished, go on with --resume")
+    try:
+        with h5py.File(path, "r") as file:
+            if which not in file:
+                raise TrainerError(
+                    f"{path}: has no weights of a selected epoch; a run with --validation-fraction selects one"
+                )
+            networks = file[which]
+            if f"network_{number}" not in networks:
+                raise TrainerError(f"{path}: has no network {number}, but {len(networks)}, numbered from 1")
+            own = networks[f"network_{number}"]
+            return [own[name][()] for name in sorted(own)]
+    except (OSError, RuntimeError) as error:
+        raise TrainerError(f"{path}: cannot be read ({error}); train the run anew with --overwrite") from None
+
+
+def classify(network: Any, images: np.ndarray) -> np.ndarray:
+    """The class that a network takes each image for: (N,) int32.
+
+    Args:
+        network: as `load_network` gives it. images: (N, H, W, C) uint8, as the records have them; they are
+            standardised here as in training.
+    """
+    from trainer import ops
+
+    parts = logits(network, images, PREDICTION_BATCH)
+    found = [ops.convert_to_numpy(ops.argmax(part, axis=-1)).astype(np.int32) for part in parts]
+    return np.concatenate([np.empty(0, np.int32), *found])
