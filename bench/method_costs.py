@@ -119,7 +119,7 @@ def method_epoch(name: str, engine: str, network: str, data: TrainingData) -> Ep
         indices = epoch_order(data.num_samples, config.batch_size, config.seed, 0, epoch)
         made.begin_epoch(0, epoch, config.learning_rate)
         started = time.perf_counter()
-        made.train(indices, method.knobs(epoch, indices.shape[1], config.noise_rate))
+        made.train(indices, method.schedule(epoch, indices.shape[1], config.noise_rate))
         epoch += 1
         return time.perf_counter() - started
 

@@ -68,18 +68,18 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     seconds = []
     for epoch in range(first, first + case["epochs"] + 1):
         indices = epoch_order(data.num_samples, config.batch_size, config.seed, 0, epoch)
-        knobs = engine.method.knobs(epoch, indices.shape[1], NOISE_RATE)
+        schedule = engine.method.schedule(epoch, indices.shape[1], NOISE_RATE)
         if epoch == first:
-            engine.prepare(indices, knobs)
+            engine.prepare(indices, schedule)
         engine.begin_epoch(0, epoch, config.learning_rate)
         started = time.perf_counter()
-        engine.train(indices, knobs)
+        engine.train(indices, schedule)
         seconds.append(time.perf_counter() - started)
     found = {"device": engine.device, "parameters": engine.parameters(), "seconds": seconds[1:]}
-    return found | (step_costs(engine, indices.shape[1], knobs) if config.engine == "jax" else {})
+    return found | (step_costs(engine, indices.shape[1], schedule) if config.engine == "jax" else {})
 
 
-def step_costs(engine: Any, size: int, knobs: dict[str, float]) -> dict[str, float]:
+def step_costs(engine: Any, size: int, schedule: dict[str, float]) -> dict[str, float]:
     """Operations of a step by XLA's analysis of the program as written, bytes by that of what is compiled of it.
 
     As written, since XLA does not count the operations of a library's convolution.
@@ -90,7 +90,7 @@ def step_costs(engine: Any, size: int, knobs: dict[str, float]) -> dict[str, flo
     images = jax.ShapeDtypeStruct((1, size, *engine.data.image_shape), np.uint8)
     with engine._arithmetic():
         step = jax.jit(engine._train_one, donate_argnums=0)
-        lowered = step.lower(engine._state, engine._labels, engine._scalars(knobs), rows, images)
+        lowered = step.lower(engine._state, engine._labels, engine._scalars(schedule), rows, images)
         return {
             "operations": float(lowered.cost_analysis()["flops"]),
             "bytes": float(program_bytes(lowered.compile().as_text())),

@@ -46,11 +46,11 @@ def recorded(method: Method) -> Method:
             picked = np.full((num_samples, self.num_networks), -1, np.int32)
             return {**own, "picked": picked, "replaced": np.full(num_samples, -1, np.int32)}
 
-        def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+        def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
             SEEN_DTYPES.update(str(own.dtype.name) for own in logits)
             rows = dict(rows)
             picked, replaced = rows.pop("picked"), rows.pop("replaced")
-            step = super().step(labels, logits, rows, knobs)
+            step = super().step(labels, logits, rows, schedule)
             if step.clean_sets:
                 picked = ops.stack([ops.cast(own, "int32") for own in step.clean_sets], axis=1)
             if "refurbished" in step.labels:
@@ -129,8 +129,8 @@ def one_epoch(
 ) -> Iterator[tuple[str, Any]]:
     engine.begin_epoch(run, epoch, engine.config.learning_rate_at(epoch))
     indices = batches(engine.data, engine.config, run, epoch)
-    knobs = engine.method.knobs(epoch, indices.shape[1], noise_rate)
-    found = [engine.train(part, knobs) for part in (indices[:, None] if in_steps else [indices])]
+    schedule = engine.method.schedule(epoch, indices.shape[1], noise_rate)
+    found = [engine.train(part, schedule) for part in (indices[:, None] if in_steps else [indices])]
     for key in found[0]:
         yield f"sums/{key}", np.concatenate([part[key] for part in found])
     yield from ((f"memory/{key}", values) for key, values in engine.memory.items())
@@ -167,7 +167,7 @@ def train(name: str, scenario: dict[str, Any]) -> Arrays:
 def programs(engine: Any) -> Arrays:
     """How many programs JAX has compiled for an engine, and what the training program asks of a compiler."""
     indices = batches(engine.data, engine.config, 0, 0)
-    scalars = engine._scalars(engine.method.knobs(0, indices.shape[1], 0.25))
+    scalars = engine._scalars(engine.method.schedule(0, indices.shape[1], 0.25))
     with engine._arithmetic():
         text = engine._advance.lower(engine._state, engine._labels, scalars, *next(engine._pieces(indices))).as_text()
     return {
@@ -192,14 +192,14 @@ def prepared(name: str, scenario: dict[str, Any]) -> Arrays:
     for title, engine in engines.items():
         engine.begin_epoch(0, 0, 0.05)
         indices = batches(engine.data, engine.config, 0, 0)
-        knobs = engine.method.knobs(0, indices.shape[1], 0.25)
+        schedule = engine.method.schedule(0, indices.shape[1], 0.25)
         if title == "prepared":
             before = {**engine.state(), **engine.memory}
             compiled.clear()
-            engine.prepare(indices, knobs)
+            engine.prepare(indices, schedule)
             after = {**engine.state(), **engine.memory}
             found["changed"] = [key for key in before if not np.array_equal(before[key], after[key], equal_nan=True)]
-        engine.train(indices, knobs)
+        engine.train(indices, schedule)
         if title == "prepared":
             found["compiled"] = [program for program in compiled if "train" in program]
             found["program"] = "jit(_train_steps)" if engine._scan else "jit(_train_one)"
@@ -235,7 +235,7 @@ class Two(Default):
 
     num_networks: ClassVar[int] = 2
 
-    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
         losses = [ops.mean(cross_entropy(labels, ops.log_softmax(own))) for own in logits]
         return Step(losses=self.mixed(*losses), rows=rows)
 
@@ -314,7 +314,7 @@ def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
     try:
         # nothing goes to the device unasked either, such as a number that a step would take from the host
         with jax.transfer_guard("disallow"):
-            sums = engine.train(indices, engine.method.knobs(1, indices.shape[1], 0.25))
+            sums = engine.train(indices, engine.method.schedule(1, indices.shape[1], 0.25))
     finally:
         engine._advance, jax.device_get = advance, get
     same = all(np.array_equal(values, expected[f"0/1/sums/{key}"]) for key, values in sums.items())
@@ -325,8 +325,8 @@ def refusals(name: str, scenario: dict[str, Any]) -> Arrays:
     """The line that each mistake gives."""
 
     class Vast(Default):
-        def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
-            own = super().step(labels, logits, rows, knobs)
+        def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
+            own = super().step(labels, logits, rows, schedule)
             vast = ops.sort(ops.broadcast_to(logits[0][:, :1], (10, 2**44)), axis=1)  # 640 TiB
             return own._replace(losses=(own.losses[0] + 0.0 * ops.sum(vast),))
 

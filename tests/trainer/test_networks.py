@@ -327,7 +327,7 @@ def test_vgg_19_drops_half_after_each_large_dense_layer(built: Built) -> None:
 class Indifferent(Default):
     """Whatever the network says, its loss is 0 and so is its gradient: weight decay alone is left."""
 
-    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
         return Step(losses=(0.0 * logits[0][0, 0],), rows=rows)
 
 

@@ -153,7 +153,7 @@ def _train(
     for epoch in range(config.epochs):
         engine.begin_epoch(fold, epoch, config.learning_rate_at(epoch))
         indices = epoch_order(data.num_samples, config.batch_size, config.seed, fold, epoch)
-        engine.train(indices, method.knobs(epoch, indices.shape[1], config.noise_rate))
+        engine.train(indices, method.schedule(epoch, indices.shape[1], config.noise_rate))
         loss = engine.evaluate()[0]["loss"]
         if not np.isfinite(loss):
             raise TrainerError(

@@ -57,10 +57,10 @@ class Engine(Protocol):
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         """Set the learning rate, and seed what is random inside a step by (seed, run, epoch)."""
 
-    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
         """Compile what `train` of such (steps, B) indices needs, and train nothing."""
 
-    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
         """Train on (steps, B) int32 sample indices, one mini-batch a row; (steps,) float32 sums of each.
 
         The host waits for the device only at the end. However an epoch is cut into calls, the results are the same.

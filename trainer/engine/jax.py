@@ -163,18 +163,18 @@ class JaxEngine(EngineParts):
         for generator, value in zip(generators, self.epoch_seeds(self.networks, run, epoch), strict=True):
             self._set(generator.state, value)
 
-    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
         with out_of_memory(JaxRuntimeError), self._arithmetic():
             piece = next(self._pieces(np.asarray(indices, np.int32)))
-            lowered = self._advance.lower(self._state, self._labels, self._scalars(knobs), *piece)
+            lowered = self._advance.lower(self._state, self._labels, self._scalars(schedule), *piece)
             self._compiled[piece[0].shape] = lowered.compile()
 
-    def _scalars(self, knobs: dict[str, float]) -> Values:
-        return {key: self._put(np.float32(value)) for key, value in knobs.items()}
+    def _scalars(self, schedule: dict[str, float]) -> Values:
+        return {key: self._put(np.float32(value)) for key, value in schedule.items()}
 
-    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
         with out_of_memory(JaxRuntimeError), self._arithmetic():
-            scalars = self._scalars(knobs)
+            scalars = self._scalars(schedule)
             parts: list[Any] = []
             for piece in self._pieces(np.asarray(indices, np.int32)):
                 advance = self._compiled.get(piece[0].shape, self._advance)
@@ -202,7 +202,7 @@ class JaxEngine(EngineParts):
         results.append(result)
 
     def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Any, ...]]:
-        """What goes to the device at a time: the arguments of `_train_steps` or `_train_one` after the knobs."""
+        """What goes to the device at a time: the arguments of `_train_steps` or `_train_one` after the schedule."""
         if not self.streams:
             for rows in [indices] if self._scan else np.split(indices, len(indices)):
                 own = self._put(rows)
@@ -217,7 +217,7 @@ class JaxEngine(EngineParts):
                     yield self._put(block[number : number + 1]), self._put(images[number : number + 1])
 
     def _train_steps(
-        self, state: State, labels: Values, knobs: Values, rows: Tensor, places: Tensor, images: Tensor
+        self, state: State, labels: Values, schedule: Values, rows: Tensor, places: Tensor, images: Tensor
     ) -> tuple[State, Tensor]:
         """Mini-batches of (s, B) sample rows, whose images are at (s, B) places of `images`.
 
@@ -229,19 +229,19 @@ class JaxEngine(EngineParts):
             row, place = here
             # Kept apart from what is computed of them, which is then the same wherever they come from
             own = jax.lax.optimization_barrier(_taken(images, place))
-            return self._train_step(state, labels, knobs, row, own)
+            return self._train_step(state, labels, schedule, row, own)
 
         return jax.lax.scan(step, state, (rows, places))
 
     def _train_one(
-        self, state: State, labels: Values, knobs: Values, rows: Tensor, images: Tensor
+        self, state: State, labels: Values, schedule: Values, rows: Tensor, images: Tensor
     ) -> tuple[State, Tensor]:
         """The same for s = 1, and (1, B, H, W, C) images: streamed or gathered, they go through the same program."""
-        state, sums = self._train_step(state, labels, knobs, rows[0], images[0])
+        state, sums = self._train_step(state, labels, schedule, rows[0], images[0])
         return state, sums[None]
 
     def _train_step(
-        self, state: State, labels: Values, knobs: Values, row: Tensor, images: Tensor
+        self, state: State, labels: Values, schedule: Values, row: Tensor, images: Tensor
     ) -> tuple[State, Tensor]:
         """One mini-batch: (B,) rows, (B, H, W, C) images; its sums as one vector, in the order of `_sum_keys`.
 
@@ -257,7 +257,7 @@ class JaxEngine(EngineParts):
         passes = [learner.forward(values, inputs) for learner in self._learners]
 
         def losses_of(logits: tuple[Tensor, ...]) -> Any:
-            step, new_rows, sums = run_method(self.method, given, clean, logits, rows, knobs)
+            step, new_rows, sums = run_method(self.method, given, clean, logits, rows, schedule)
             return step.losses, (step.updates, new_rows, sums)
 
         logits = tuple(logits for logits, _, _ in passes)

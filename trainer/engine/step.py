@@ -56,7 +56,7 @@ def run_method(
     clean_labels: Tensor | None,
     logits: tuple[Tensor, ...],
     rows: dict[str, Tensor],
-    knobs: dict[str, Tensor],
+    schedule: dict[str, Tensor],
 ) -> tuple[Step, dict[str, Tensor], dict[str, Tensor]]:
     """One mini-batch through the method, and what is logged of it.
 
@@ -69,7 +69,7 @@ def run_method(
     """
     logits = tuple(ops.cast(own, "float32") for own in logits)
     own_rows = {key: rows[key] for key in rows if key not in ENGINE_ROWS}
-    step = method.step(labels, logits, own_rows, knobs)
+    step = method.step(labels, logits, own_rows, schedule)
     predictions = tuple(ops.cast(ops.argmax(own, axis=-1), "int32") for own in logits)
     rows = {**step.rows, **_remember(rows, labels, logits[0], predictions[0])}
     return step, rows, _sums(step, labels, clean_labels, predictions)

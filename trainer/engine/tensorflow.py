@@ -72,11 +72,11 @@ class TensorFlowEngine(EngineParts):
 
     def _trace(self, compile: bool) -> None:
         # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
-        knobs = {key: tf.TensorSpec((), tf.float32) for key in self.method.knobs(0, 2, 0.0)}
+        schedule = {key: tf.TensorSpec((), tf.float32) for key in self.method.schedule(0, 2, 0.0)}
         indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
         images = tf.TensorSpec((None, None, *self.data.image_shape), tf.uint8)
-        resident: list[Any] | None = None if compile else [indices, steps, knobs]
-        streamed: list[Any] | None = None if compile else [indices, steps, knobs, images]
+        resident: list[Any] | None = None if compile else [indices, steps, schedule]
+        streamed: list[Any] | None = None if compile else [indices, steps, schedule, images]
         # the step is a function of its own, so that it is traced once
         self._step = tf.function(self._train_step, autograph=False, reduce_retracing=not compile)
         self._train = tf.function(self._train_steps, jit_compile=compile, input_signature=resident)
@@ -126,8 +126,8 @@ class TensorFlowEngine(EngineParts):
         for generator, value in zip(generators, self.epoch_seeds(self.networks, run, epoch), strict=True):
             generator.state.assign(value)
 
-    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
-        scalars = _scalars(knobs)
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
+        scalars = _scalars(schedule)
         with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
             # No step is made: the program is compiled when it is first called, and how many it makes is an argument
             if not self.streams:
@@ -136,8 +136,8 @@ class TensorFlowEngine(EngineParts):
             part, images = next(self.blocks(indices))
             self._train_streamed(*self._filled(part, 0), scalars, self._filled(images, 0)[0])
 
-    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
-        scalars = _scalars(knobs)
+    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+        scalars = _scalars(schedule)
         with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
             if not self.streams:
                 parts = [self._train(*self._filled(indices), scalars)]
@@ -169,21 +169,21 @@ class TensorFlowEngine(EngineParts):
             ]
             return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
 
-    def _train_steps(self, indices: tf.Tensor, steps: tf.Tensor, knobs: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _train_steps(self, indices: tf.Tensor, steps: tf.Tensor, schedule: dict[str, tf.Tensor]) -> tf.Tensor:
         sums = tf.TensorArray(tf.float32, size=_length(indices))
         for step in tf.range(steps):
-            sums = sums.write(step, self._step(indices[step], knobs, tf.gather(self._images, indices[step])))
+            sums = sums.write(step, self._step(indices[step], schedule, tf.gather(self._images, indices[step])))
         return sums.stack()
 
     def _train_images(
-        self, indices: tf.Tensor, steps: tf.Tensor, knobs: dict[str, tf.Tensor], images: tf.Tensor
+        self, indices: tf.Tensor, steps: tf.Tensor, schedule: dict[str, tf.Tensor], images: tf.Tensor
     ) -> tf.Tensor:
         sums = tf.TensorArray(tf.float32, size=_length(indices))
         for step in tf.range(steps):
-            sums = sums.write(step, self._step(indices[step], knobs, images[step]))
+            sums = sums.write(step, self._step(indices[step], schedule, images[step]))
         return sums.stack()
 
-    def _train_step(self, index: tf.Tensor, knobs: dict[str, tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    def _train_step(self, index: tf.Tensor, schedule: dict[str, tf.Tensor], images: tf.Tensor) -> tf.Tensor:
         """One mini-batch; its sums as one vector, in the order of `_sum_keys`."""
         images = standardise(images)
         labels = tf.gather(self._labels, index)
@@ -193,7 +193,7 @@ class TensorFlowEngine(EngineParts):
         }
         with tf.GradientTape(persistent=self.method.num_networks > 1) as tape:
             logits = tuple(self._choosing_pass(network, images) for network in self.networks)
-            step, rows, sums = run_method(self.method, labels, clean, logits, rows, knobs)
+            step, rows, sums = run_method(self.method, labels, clean, logits, rows, schedule)
             losses = step.losses
             if self.method.second_pass:
                 losses = tuple(map(partial(_second_pass, images=images), self.networks, step.updates))
@@ -236,8 +236,8 @@ def _second_pass(network: Any, update: Update, images: tf.Tensor) -> tf.Tensor:
         return update_loss(update, network(images, training=True))
 
 
-def _scalars(knobs: dict[str, float]) -> dict[str, tf.Tensor]:
-    return {key: tf.constant(value, tf.float32) for key, value in knobs.items()}
+def _scalars(schedule: dict[str, float]) -> dict[str, tf.Tensor]:
+    return {key: tf.constant(value, tf.float32) for key, value in schedule.items()}
 
 
 def _stored(values: np.ndarray) -> np.ndarray:

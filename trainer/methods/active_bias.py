@@ -80,15 +80,15 @@ class ActiveBias(Method):
             "m2": np.zeros(num_samples, np.float32),
         }
 
-    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+    def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         return {"warm_up": float(epoch < self.warm_up)}
 
     def step(
-        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
         (own_logits,) = logits
         losses = cross_entropy(labels, ops.log_softmax(own_logits))
-        weights = ops.where(ops.cast(knobs["warm_up"], "bool"), 1.0, self.weights(rows))
+        weights = ops.where(ops.cast(schedule["warm_up"], "bool"), 1.0, self.weights(rows))
         loss = ops.mean(ops.stop_gradient(weights) * losses)
         return Step(losses=(loss,), rows=_record(rows, ops.exp(-losses)))
 

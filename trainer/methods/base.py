@@ -133,19 +133,19 @@ class Method(ABC):
         """What is remembered per sample at the start: arrays with leading axis N."""
         return {}
 
-    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+    def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         """What changes with the epoch (from 0), the mini-batch's size and the noise rate; same keys always."""
         return {}
 
     @abstractmethod
     def step(
-        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
         """One mini-batch.
 
         Args:
             labels: (B,) int32 given labels. logits: one (B, K) float32 per network.
-            rows: the batch's rows of the memory. knobs: float32 scalars, the values of `knobs`.
+            rows: the batch's rows of the memory. schedule: float32 scalars, what `Method.schedule` gives.
         """
 
     def restart(self, memory: dict[str, np.ndarray], noise_rate: float) -> tuple[dict[str, np.ndarray], float]:

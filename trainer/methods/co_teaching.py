@@ -112,14 +112,14 @@ class CoTeaching(Method):
             return max(1, keep_count(rate, batch_size))
         return max(1, int(np.floor(round(rate * batch_size, 9))))
 
-    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+    def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         return {"keep_count": self.keep_count(epoch, batch_size, noise_rate)}
 
     def step(
-        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
         all_losses = [cross_entropy(labels, ops.log_softmax(own)) for own in logits]
-        picks = tuple(smallest(losses, knobs["keep_count"]) for losses in all_losses)
+        picks = tuple(smallest(losses, schedule["keep_count"]) for losses in all_losses)
         of_the_other = reversed(picks)
         return Step(
             losses=tuple(mean_over(chosen, losses) for chosen, losses in zip(of_the_other, all_losses, strict=True)),

@@ -24,7 +24,7 @@ class Default(Method):
         return cls()
 
     def step(
-        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
         (own_logits,) = logits
         losses = cross_entropy(labels, ops.log_softmax(own_logits))

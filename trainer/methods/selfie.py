@@ -2,7 +2,7 @@
 
 | paper | here |
 | --- | --- |
-| τ, noise rate | the knob behind `keep_count`; between runs `restart` lowers it |
+| τ, noise rate | the schedule behind `keep_count`; between runs `restart` lowers it |
 | γ, warm-up | `warm_up`, in epochs |
 | q, history length | `history_length` |
 | ε, uncertainty threshold | `uncertainty_threshold` |
@@ -224,20 +224,20 @@ class Selfie(Method):
             "uncertainty": np.full(num_samples, np.nan, np.float32),
         }
 
-    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+    def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         return {
             "warm_up": float(epoch < self.warm_up),
             "keep_count": keep_count(1 - noise_rate, batch_size),
         }
 
     def step(
-        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], knobs: dict[str, Tensor]
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
         (own_logits,) = logits
         log_p = ops.log_softmax(own_logits)
-        warm_up = ops.cast(knobs["warm_up"], "bool")
+        warm_up = ops.cast(schedule["warm_up"], "bool")
 
-        clean = smallest(cross_entropy(labels, log_p), knobs["keep_count"])
+        clean = smallest(cross_entropy(labels, log_p), schedule["keep_count"])
         uncertainty, likeliest = self._consult(rows["history"], rows["seen"], own_logits.shape[-1])
         certain = ops.logical_and(uncertainty <= self.uncertainty_threshold, ops.logical_not(warm_up))
         remembered = ops.where(certain, likeliest, rows["refurbished_label"])

@@ -264,8 +264,8 @@ class _Training:
             self.engine.begin_epoch(run, epoch, self.config.learning_rate_at(epoch))
         for indices in self._slices(done):
             started = time.monotonic()
-            knobs = self.method.knobs(epoch, indices.shape[1], self.noise_rate)
-            sums = self.engine.train(indices, knobs)
+            schedule = self.method.schedule(epoch, indices.shape[1], self.noise_rate)
+            sums = self.engine.train(indices, schedule)
             self.seconds += time.monotonic() - started
             losses = {f"training {key}": values for key, values in sums.items() if key.startswith("loss")}
             check_finite(losses, f"{self.directory}: run {run + 1}, epoch {epoch + 1}", self.place.step)
@@ -361,7 +361,7 @@ def prepare(engine: Engine, method: Method, config: RunConfig, data: TrainingDat
     reporter.note("compiling the training step, once")
     indices = _epoch_order(config, data, 0, 0)
     started = time.monotonic()
-    engine.prepare(indices, method.knobs(0, indices.shape[1], config.noise_rate))
+    engine.prepare(indices, method.schedule(0, indices.shape[1], config.noise_rate))
     return time.monotonic() - started
 
 
@@ -369,11 +369,11 @@ def probe(engine: Engine, method: Method, config: RunConfig, data: TrainingData)
     """Seconds a step takes here, from a few steps on networks and memory that are reset afterwards."""
     indices = _epoch_order(config, data, 0, 0)
     indices = np.resize(indices, (PROBE_STEPS, indices.shape[1]))
-    knobs = method.knobs(0, indices.shape[1], config.noise_rate)
+    schedule = method.schedule(0, indices.shape[1], config.noise_rate)
     engine.begin_epoch(0, 0, config.learning_rate)
-    engine.train(indices, knobs)  # the first steps of a process are slower
+    engine.train(indices, schedule)  # the first steps of a process are slower
     started = time.monotonic()
-    engine.train(indices, knobs)
+    engine.train(indices, schedule)
     return (time.monotonic() - started) / PROBE_STEPS
 
 

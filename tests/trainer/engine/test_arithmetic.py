@@ -62,7 +62,7 @@ def test_memory_is_read_and_written_in_the_dtypes_of_the_method(method: str, tf:
         engine.memory = engine.memory
         indices = batches(engine.data, engine.config, 0, 0)
         engine.begin_epoch(0, 0, 0.05)
-        engine.train(indices, engine.method.knobs(0, indices.shape[1], 0.25))
+        engine.train(indices, engine.method.schedule(0, indices.shape[1], 0.25))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -199,7 +199,7 @@ def test_a_second_pass_trains_on_the_chosen_samples_as_on_a_mini_batch_of_their_
     engine.begin_epoch(0, 2, 0.05)
     names = [name for name in engine.state() if "moving" in name]
     before = engine.state()
-    sums = engine.train(batch[None], engine.method.knobs(2, 20, 0.25))
+    sums = engine.train(batch[None], engine.method.schedule(2, 20, 0.25))
     after = engine.state()
     # by hand: the 15 of smallest loss, in a mini-batch of their own
     from trainer.engine.step import standardise
@@ -234,7 +234,7 @@ def test_a_second_pass_over_all_samples_is_the_first_but_for_rounding(tf: Any) -
         config = run_config("selfie", "small-cnn", batch_size=20, method_settings=settings)
         engine = without_dropout(tensorflow_engine(config, training_data()))
         engine.begin_epoch(0, 0, 0.05)
-        sums = engine.train(batches(engine.data, config, 0, 0), engine.method.knobs(0, 20, 0.25))
+        sums = engine.train(batches(engine.data, config, 0, 0), engine.method.schedule(0, 20, 0.25))
         found.append((sums, engine.state()))
     (one, first), (two, second) = found
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)

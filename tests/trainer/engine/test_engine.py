@@ -86,15 +86,15 @@ def train_epoch(engine: Any, run: int, epoch: int, slices: str = "whole") -> dic
     config = engine.config
     engine.begin_epoch(run, epoch, config.learning_rate_at(epoch))
     indices = batches(engine.data, config, run, epoch)
-    knobs = engine.method.knobs(epoch, indices.shape[1], config.noise_rate)
-    parts = [engine.train(part, knobs) for part in SLICES[slices](indices)]
+    schedule = engine.method.schedule(epoch, indices.shape[1], config.noise_rate)
+    parts = [engine.train(part, schedule) for part in SLICES[slices](indices)]
     return {key: float(np.sum(values, dtype=np.float64)) for key, values in totals(parts).items()}
 
 
 def train_step(engine: Any, indices: np.ndarray, epoch: int = 0, learning_rate: float = 0.05) -> dict[str, float]:
     """One mini-batch; its sums."""
     engine.begin_epoch(0, epoch, learning_rate)
-    sums = engine.train(indices[None], engine.method.knobs(epoch, len(indices), engine.config.noise_rate))
+    sums = engine.train(indices[None], engine.method.schedule(epoch, len(indices), engine.config.noise_rate))
     return {key: float(value) for key, (value,) in sums.items()}
 
 
@@ -328,9 +328,9 @@ class FirstOfTwo(Default):
 
     num_networks: ClassVar[int] = 2
 
-    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
         first, second = logits
-        own = super().step(labels, (first,), rows, knobs)
+        own = super().step(labels, (first,), rows, schedule)
         return Step(losses=(*own.losses, 0.0 * second[0, 0]), rows=rows)
 
 
@@ -354,13 +354,13 @@ class Curious(Default):
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         return {"label": np.full(num_samples, -1, np.int32), "steps": np.zeros((num_samples, 2), np.float32)}
 
-    def knobs(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+    def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         return {"by": noise_rate}
 
-    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], knobs: dict[str, Any]) -> Step:
+    def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
         assert rows.keys() == {"label", "steps"}
         loss = cross_entropy(labels, logits[0])
-        return Step(losses=(loss[0],), rows={"label": labels, "steps": rows["steps"] + knobs["by"]})
+        return Step(losses=(loss[0],), rows={"label": labels, "steps": rows["steps"] + schedule["by"]})
 
 
 def test_a_method_is_given_the_given_labels_and_its_own_rows_and_they_are_written_back(

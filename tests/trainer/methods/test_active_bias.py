@@ -98,15 +98,15 @@ class Comparison:
     def _method_step(self, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray, epoch: int) -> tuple[Any, Any]:
         tf = self.tf
         rows = {key: tf.constant(values[ids]) for key, values in self.memory.items()}
-        knobs = self.method.knobs(epoch, len(ids), 0.4)
-        scalars = {key: tf.constant(value, tf.float32) for key, value in knobs.items()}
+        schedule = self.method.schedule(epoch, len(ids), 0.4)
+        scalars = {key: tf.constant(value, tf.float32) for key, value in schedule.items()}
         step, gradient = self.graph(tf.constant(labels, tf.int32), tf.constant(logits), rows, scalars)
         return step, gradient.numpy()
 
-    def _step_and_gradient(self, labels: Any, logits: Any, rows: Any, knobs: Any) -> tuple[Any, Any]:
+    def _step_and_gradient(self, labels: Any, logits: Any, rows: Any, schedule: Any) -> tuple[Any, Any]:
         with self.tf.GradientTape() as tape:
             tape.watch(logits)
-            step = self.method.step(labels, (logits,), rows, knobs)
+            step = self.method.step(labels, (logits,), rows, schedule)
         return step, tape.gradient(step.losses[0], logits)
 
     def compare_memory(self) -> None:
@@ -175,12 +175,12 @@ def test_thousands_of_records_keep_mean_and_deviation_right_to_1e_5(tf: Any, com
     method, logits = ActiveBias(0, 0.2), long_histories()
     histories = 1 / (1 + np.exp(-logits.astype(np.float64)))
     count = logits.shape[1]
-    labels, knobs = tf.ones(count, tf.int32), {"warm_up": tf.constant(0.0)}
+    labels, schedule = tf.ones(count, tf.int32), {"warm_up": tf.constant(0.0)}
     both = tf.stack([tf.zeros_like(logits), tf.constant(logits)], axis=2)
     start = {key: tf.constant(values) for key, values in method.memory(count, 2).items()}
 
     def all_steps(all_logits: Any) -> Any:
-        return tf.scan(lambda rows, own: method.step(labels, (own,), rows, knobs).rows, all_logits, start)
+        return tf.scan(lambda rows, own: method.step(labels, (own,), rows, schedule).rows, all_logits, start)
 
     rows = {key: values.numpy() for key, values in tf.function(all_steps, jit_compile=compile)(both).items()}
     for records in (2, 10, 100, 1_000, RECORDS):
@@ -266,12 +266,12 @@ def test_in_the_warm_up_it_is_plain_training_that_records(tf: Any) -> None:
     method = active_bias(warm_up=3)
     rows = rows_of([[0.0, 1.0], [0.5, 0.5]])
     logits, labels = np.array([[1.0, 0.0], [0.0, 2.0]], np.float32), np.array([0, 0], np.int32)
-    knobs = {key: np.float32(value) for key, value in method.knobs(2, 2, 0.4).items()}
-    step = method.step(labels, (logits,), rows, knobs)
+    schedule = {key: np.float32(value) for key, value in method.schedule(2, 2, 0.4).items()}
+    step = method.step(labels, (logits,), rows, schedule)
     expected = statistics.fmean([math.log1p(math.exp(-1.0)), math.log1p(math.exp(2.0))])
     assert math.isclose(float(step.losses[0]), expected, rel_tol=1e-6)
     assert np.asarray(step.rows["count"]).tolist() == [3, 3]
-    assert [method.knobs(epoch, 2, 0.4)["warm_up"] for epoch in range(5)] == [1, 1, 1, 0, 0]
+    assert [method.schedule(epoch, 2, 0.4)["warm_up"] for epoch in range(5)] == [1, 1, 1, 0, 0]
 
 
 def test_no_gradient_goes_through_the_weights(tf: Any) -> None:

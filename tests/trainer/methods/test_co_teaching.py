@@ -79,9 +79,9 @@ class Comparison:
 
     def step(self, labels: np.ndarray, logits: tuple[np.ndarray, np.ndarray], epoch: int) -> None:
         outcome = self.expected.step(labels.tolist(), logits[0].tolist(), logits[1].tolist(), epoch)
-        knobs = self.method.knobs(epoch, len(labels), float(self.scenario.noise_rate))
+        schedule = self.method.schedule(epoch, len(labels), float(self.scenario.noise_rate))
         (loss_of_f, loss_of_g), picks, gradients = self.graph(
-            labels.astype(np.int32), *logits, np.float32(knobs["keep_count"])
+            labels.astype(np.int32), *logits, np.float32(schedule["keep_count"])
         )
         assert [set(np.flatnonzero(own)) for own in picks] == [outcome.picked_by_f, outcome.picked_by_g]
         # float32 logits of about 10 are known to 1e-6, and so is a loss near 0
@@ -139,8 +139,8 @@ SETTINGS = st.builds(CoTeaching, ramp_epochs=st.integers(1, 12), ramp=st.sampled
 def take_step(
     method: CoTeaching, labels: np.ndarray, logits: tuple[np.ndarray, np.ndarray], epoch: int, noise_rate: float
 ) -> Any:
-    knobs = {key: np.float32(value) for key, value in method.knobs(epoch, len(labels), noise_rate).items()}
-    return method.step(labels, logits, {}, knobs)
+    schedule = {key: np.float32(value) for key, value in method.schedule(epoch, len(labels), noise_rate).items()}
+    return method.step(labels, logits, {}, schedule)
 
 
 @given(method=SETTINGS, batch=mini_batches(), epoch=st.integers(0, 15), hundredths=st.integers(0, 99))

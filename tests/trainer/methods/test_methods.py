@@ -44,13 +44,13 @@ def mini_batch(method: Method) -> tuple[np.ndarray, tuple[np.ndarray, ...], dict
         other = random.normal(size=(method.num_networks, BATCH, CLASSES))
         other[:, : BATCH // 2] = settled[: BATCH // 2]
         logits = tuple(other.astype(np.float32))
-        step = method.step(labels, logits, rows, knobs(method, 0))
+        step = method.step(labels, logits, rows, schedule(method, 0))
         rows = {key: np.array(row) for key, row in step.rows.items()}
     return labels, logits, rows
 
 
-def knobs(method: Method, epoch: int) -> dict[str, np.float32]:
-    return {key: np.float32(value) for key, value in method.knobs(epoch, BATCH, 0.3).items()}
+def schedule(method: Method, epoch: int) -> dict[str, np.float32]:
+    return {key: np.float32(value) for key, value in method.schedule(epoch, BATCH, 0.3).items()}
 
 
 def values(step: Step) -> dict[str, Any]:
@@ -77,11 +77,11 @@ def test_memory_has_a_row_for_each_sample(method: Method) -> None:
     assert {key: len(array) for key, array in memory.items()} == dict.fromkeys(memory, SAMPLES)
 
 
-def test_knobs_have_the_same_keys_in_every_epoch_batch_size_and_noise_rate(method: Method) -> None:
-    keys = method.knobs(0, BATCH, 0.3).keys()
+def test_schedule_has_the_same_keys_in_every_epoch_batch_size_and_noise_rate(method: Method) -> None:
+    keys = method.schedule(0, BATCH, 0.3).keys()
     for epoch in range(EPOCHS):
         for batch_size, noise_rate in ((1, 0.0), (BATCH, 0.3), (128, 0.99)):
-            found = method.knobs(epoch, batch_size, noise_rate)
+            found = method.schedule(epoch, batch_size, noise_rate)
             assert found.keys() == keys
             assert all(math.isfinite(value) for value in found.values())
 
@@ -89,7 +89,7 @@ def test_knobs_have_the_same_keys_in_every_epoch_batch_size_and_noise_rate(metho
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_a_step_gives_a_finite_scalar_loss_for_each_network(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    step = method.step(labels, logits, rows, knobs(method, epoch))
+    step = method.step(labels, logits, rows, schedule(method, epoch))
     assert len(step.losses) == method.num_networks
     for loss in step.losses:
         assert np.shape(loss) == ()
@@ -99,7 +99,7 @@ def test_a_step_gives_a_finite_scalar_loss_for_each_network(method: Method, epoc
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_a_step_gives_back_rows_of_the_memory_s_shape_and_type(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    found = method.step(labels, logits, rows, knobs(method, epoch)).rows
+    found = method.step(labels, logits, rows, schedule(method, epoch)).rows
     assert {k: (np.shape(v), np.asarray(v).dtype) for k, v in found.items()} == {
         k: (v.shape, v.dtype) for k, v in rows.items()
     }
@@ -108,7 +108,7 @@ def test_a_step_gives_back_rows_of_the_memory_s_shape_and_type(method: Method, e
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_a_step_tells_what_the_method_s_metrics_are_made_of(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    step = method.step(labels, logits, rows, knobs(method, epoch))
+    step = method.step(labels, logits, rows, schedule(method, epoch))
     chooses = any(metric.part == "clean_set_right" for metric in method.metrics)
     assert len(step.clean_sets) == (method.num_networks if chooses else 0)
     own = {metric.part for metric in method.metrics} - {"clean_set_right"}
@@ -140,7 +140,7 @@ def test_a_method_s_metrics_are_fit_to_be_shown(method: Method) -> None:
 def test_a_step_is_pure(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
     before = copy.deepcopy((labels, logits, rows))
-    steps = [values(method.step(labels, logits, rows, knobs(method, epoch))) for _ in range(2)]
+    steps = [values(method.step(labels, logits, rows, schedule(method, epoch))) for _ in range(2)]
     first, second = ({key: np.asarray(value) for key, value in step.items()} for step in steps)
     np.testing.assert_equal(second, first)
     np.testing.assert_equal((labels, logits, rows), before)
@@ -149,9 +149,9 @@ def test_a_step_is_pure(method: Method, epoch: int, tf: Any) -> None:
 @pytest.mark.parametrize("compile", [False, True], ids=["graph", "xla"])
 def test_a_step_in_a_compiled_function_gives_what_it_gives_outside(method: Method, compile: bool, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    eager = values(method.step(labels, logits, rows, knobs(method, EPOCHS - 1)))
+    eager = values(method.step(labels, logits, rows, schedule(method, EPOCHS - 1)))
     compiled = tf.function(lambda *arguments: values(method.step(*arguments)), jit_compile=compile)
-    tensors = tf.nest.map_structure(tf.constant, (labels, logits, rows, knobs(method, EPOCHS - 1)))
+    tensors = tf.nest.map_structure(tf.constant, (labels, logits, rows, schedule(method, EPOCHS - 1)))
     found = {key: value.numpy() for key, value in compiled(*tensors).items()}
     assert found.keys() == eager.keys()
     for key, value in eager.items():

@@ -162,15 +162,15 @@ class Comparison:
     def _method_step(self, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray, epoch: int) -> tuple[Any, Any]:
         tf = self.tf
         rows = {key: tf.constant(values[ids]) for key, values in self.memory.items()}
-        knobs = self.method.knobs(epoch, len(ids), self.noise_rate)
-        scalars = {key: tf.constant(value, tf.float32) for key, value in knobs.items()}
+        schedule = self.method.schedule(epoch, len(ids), self.noise_rate)
+        scalars = {key: tf.constant(value, tf.float32) for key, value in schedule.items()}
         step, gradient = self.graph(tf.constant(labels, tf.int32), tf.constant(logits), rows, scalars)
         return step, gradient.numpy()
 
-    def _step_and_gradient(self, labels: Any, logits: Any, rows: Any, knobs: Any) -> tuple[Any, Any]:
+    def _step_and_gradient(self, labels: Any, logits: Any, rows: Any, schedule: Any) -> tuple[Any, Any]:
         with self.tf.GradientTape() as tape:
             tape.watch(logits)
-            step = self.method.step(labels, (logits,), rows, knobs)
+            step = self.method.step(labels, (logits,), rows, schedule)
         return step, tape.gradient(step.losses[0], logits)
 
     def _compare_choice(self, step: Any, outcome: transcription.Outcome, epoch: int) -> None:
@@ -268,8 +268,8 @@ def take_step(
     method: Selfie, memory: dict[str, np.ndarray], labels: list[int], logits: np.ndarray, noise_rate: float = 0.0
 ) -> Any:
     """One eager step over all samples; memory is updated."""
-    knobs = method.knobs(0, len(labels), noise_rate)
-    step = method.step(np.array(labels, np.int32), (logits,), memory, knobs)
+    schedule = method.schedule(0, len(labels), noise_rate)
+    step = method.step(np.array(labels, np.int32), (logits,), memory, schedule)
     memory.update({key: np.asarray(rows) for key, rows in step.rows.items()})
     return step
 
@@ -327,9 +327,9 @@ def test_a_unanimous_history_has_uncertainty_0_under_xla_too(tf: Any, history_le
     # 41 * (1 / 41) is not 1 in float32, should a compiler turn the division into a multiplication
     method = selfie(history_length=history_length, uncertainty_threshold=0.0)
     rows = {key: tf.constant(v) for key, v in memory_of(method, [[2] * history_length], 10).items()}
-    knobs = {key: tf.constant(value, tf.float32) for key, value in method.knobs(0, 1, 0.4).items()}
+    schedule = {key: tf.constant(value, tf.float32) for key, value in method.schedule(0, 1, 0.4).items()}
     labels, logits = tf.constant([0]), tf.constant(one_hot([2], 10))
-    step = tf.function(method.step, jit_compile=True)(labels, (logits,), rows, knobs)
+    step = tf.function(method.step, jit_compile=True)(labels, (logits,), rows, schedule)
     assert bool(step.tallies["refurbishable"][0])
 
 

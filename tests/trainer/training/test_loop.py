@@ -375,11 +375,11 @@ class Recorder:
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         self.calls.append(("epoch", (run, epoch, learning_rate)))
 
-    def prepare(self, indices: np.ndarray, knobs: dict[str, float]) -> None:
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
         self.calls.append(("prepare", indices.shape))
 
-    def train(self, indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
-        self.calls.append(("train", (indices, knobs)))
+    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+        self.calls.append(("train", (indices, schedule)))
         self._memory["refurbished_label"][:10] = 1
         self._memory["last_prediction"][:] = 1
         steps, size = indices.shape

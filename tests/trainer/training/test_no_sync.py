@@ -17,10 +17,10 @@ HOST_OPERATIONS = ("PyFunc", "Print", "HostCall", "Dataset", "Iterator", "_Send"
 
 
 def prepare(engine: Any, epoch: int) -> tuple[Any, dict[str, float]]:
-    """An epoch's mini-batches and knobs."""
+    """An epoch's mini-batches and schedule."""
     engine.begin_epoch(0, epoch, 0.05)
     indices = batches(engine.data, engine.config, 0, epoch)
-    return indices, engine.method.knobs(epoch, indices.shape[1], 0.25)
+    return indices, engine.method.schedule(epoch, indices.shape[1], 0.25)
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -57,7 +57,7 @@ def test_the_watch_sees_every_kind_of_reading(tf: Any, reads: list[str]) -> None
 def test_an_epoch_is_one_call_of_one_traced_function_and_is_read_once(
     engine: Any, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    indices, knobs = prepare(engine, 1)
+    indices, schedule = prepare(engine, 1)
     compiled, events = engine._train, reads
     events.clear()
 
@@ -68,7 +68,7 @@ def test_an_epoch_is_one_call_of_one_traced_function_and_is_read_once(
         return found
 
     monkeypatch.setattr(engine, "_train", call)
-    sums = engine.train(indices, knobs)
+    sums = engine.train(indices, schedule)
     assert events == ["call", "return", "read"]
     assert all(values.shape == (len(indices),) and len(indices) > 2 for values in sums.values())
     assert compiled.experimental_get_tracing_count() == 1

@@ -191,10 +191,10 @@ def spoil(engine: Any, call: int) -> Callable[..., Any]:
     """`engine.train`, whose `call`th call gives a loss that is not a number."""
     original, calls = engine.train, 0
 
-    def train(indices: np.ndarray, knobs: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
         nonlocal calls
         calls += 1
-        sums: dict[str, np.ndarray] = original(indices, knobs)
+        sums: dict[str, np.ndarray] = original(indices, schedule)
         if calls == call:
             sums["loss"] = np.full_like(sums["loss"], np.nan)
         return sums
