@@ -95,6 +95,7 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/configuration.py
 
 clean:
 	rm -rf $(OUT) build dist site .matrix *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

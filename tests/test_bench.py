@@ -142,7 +142,7 @@ def test_a_toy_is_named_so(bench: Callable[[str], Any]) -> None:
 
 def test_paper_gpu_makes_one_seed_of_all_methods_first(bench: Callable[[str], Any]) -> None:
     from trainer.config import PRECISIONS
-    from trainer.methods.base import VARIANTS
+    from trainer.settings import VARIANTS
 
     script = bench("paper_gpu")
     planned = script.plans(script.parse(["--work", "w"]))

@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 
 import cli
-from trainer.config import DROP_POINTS, RunConfig, resolve
+from trainer.config import DROP_POINTS, PRESETS, RunConfig, resolve
 from trainer.engine.step import ENGINE_ROWS
 from trainer.methods import METHODS
-from trainer.methods.base import VARIANTS
 from trainer.metrics import columns
-from trainer.networks import NETWORKS
+from trainer.settings import option_name, settings_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 GROUPS = {"datatools": cli.datatools, "trainer": cli.trainer}
 
 
-def _generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_commands", ROOT / "docs" / "commands.py")
+def _generator(page: str) -> ModuleType:
+    """The script that writes a page of docs/."""
+    spec = importlib.util.spec_from_file_location(f"docs_{page}", ROOT / "docs" / f"{page}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,7 +37,7 @@ def _generator() -> ModuleType:
 
 
 def every_command() -> list[click.Context]:
-    generator = _generator()
+    generator = _generator("commands")
     return [context for name, group in GROUPS.items() for context in generator.commands(group, name)]
 
 
@@ -53,7 +53,9 @@ def command_lines(page: Path) -> Iterator[list[str]]:
 
 
 def test_the_page_of_commands_is_what_the_commands_say() -> None:
-    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == _generator().render(), "run: make docs"
+    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == _generator("commands").render(), (
+        "run: make docs"
+    )
 
 
 @pytest.mark.parametrize("context", every_command(), ids=lambda context: context.command_path)
@@ -95,68 +97,28 @@ def test_documented_command_lines_parse(where: str, line: list[str]) -> None:
             assert argument.split("=")[0] in known, f"{where}: {command.name} has no {argument}"
 
 
-def table(page: str, heading: str) -> list[list[str]]:
-    """The cells of the table whose first heading is `heading`, row by row, without the marks of code."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    found = re.search(rf"^\| {heading} \|.*\n\|[ |-]+\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
-    assert found, f"{page}: no table of {heading}"
-    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in found[1].splitlines()]
-
-
-def default_of(option: click.Option, config: RunConfig) -> str:
-    """What an option is when it is not given, under the preset of `config`: a value, or the words of its help."""
-    values = {**vars(config), **config.method_settings}
-    value = values[option.name] if option.name in values and option.name != "noise_rate" else option.default
-    if option.is_flag:
-        return "off"
-    if value is None or option.name in ("compilation_cache", "data", "noise_estimate", "noise_rate", "run_dir"):
-        words = re.search(r"\[default: (.*)\]$", option.help or "")
-        assert words, option.name
-        return words[1]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def test_the_tables_of_settings_are_what_the_program_declares() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert page == _generator("configuration").render(page), "run: make docs"
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_table_of_settings_has_every_option_with_its_defaults(method: str) -> None:
-    rows = {(row[0], of): row for row in table("configuration.md", "setting") for of in row[1].split(", ")}
-    own = {f"--{option.name.replace('_', '-')}" for option in METHODS[method].options}
+    rows = {(row[0].strip("`"), row[1]): row for row in _generator("configuration").settings_table()}
     (context,) = (c for c in every_command() if c.command_path == f"trainer run {method}")
+    own_settings = settings_of(METHODS[method])
     clean: Any = SimpleNamespace(metadata=SimpleNamespace(noise=None, labels="clean"))
-    configs = [resolve(method, clean, preset=preset) for preset in ("paper", "quick")]
+    configs = [resolve(method, clean, preset=preset) for preset in PRESETS]
     shown = set()
     for option in context.command.params:
-        assert isinstance(option, click.Option)
-        key = (option.opts[0], method if option.opts[0] in own else "all")
+        name = option.name or ""
+        key = (option.opts[0], method if name in own_settings else "all")
         shown.add(key)
-        assert key in rows, f"{key} is not in the table"
-        assert rows[key][2:4] == [default_of(option, config) for config in configs], key
-        assert all(rows[key][4:6]), f"{key}: without source or meaning"
+        if name in own_settings:
+            values = [config.method_settings[name] for config in configs]
+            assert list(rows[key][2:4]) == [own_settings[name].text_of(value) for value in values], key
+        assert all(rows[key][2:]), f"{key}: without default, source or meaning"
     assert {key for key in rows if key[1] in ("all", method)} == shown
-
-
-def test_the_table_of_the_official_variant_is_what_it_changes() -> None:
-    clean: Any = SimpleNamespace(metadata=SimpleNamespace(noise=None, labels="clean"))
-    rows = {
-        row[0].partition("`")[0].strip(): row[1:] for row in table("configuration.md", "setting \\| `--variant paper`")
-    }
-    differing: set[str] = set()
-    for method in METHODS:
-        variants = [resolve(method, clean, variant=variant) for variant in VARIANTS]
-        values = [{**vars(config), **config.method_settings} for config in variants]
-        for name in values[0]:
-            shown = [str(other[name]) for other in values]
-            if name in ("variant", "method_settings") or len(set(shown)) == 1:
-                continue
-            option = f"--{name.replace('_', '-')}"
-            differing.add(option)
-            cells = ["15" if cell == "15% of the epochs" else cell.partition(",")[0] for cell in rows[option]]
-            assert cells == shown, option
-    assert differing == rows.keys()
-
-
-def test_the_table_of_networks_has_their_parameters() -> None:
-    rows = {row[0]: row[1] for row in table("configuration.md", "network")}
-    assert rows == {name: f"{spec.parameters:,}" for name, spec in NETWORKS.items()}
 
 
 def test_what_no_option_changes_is_on_the_configuration_page() -> None:
@@ -172,8 +134,8 @@ def test_every_method_and_its_options_are_on_the_algorithms_page() -> None:
     page = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
     for method in METHODS.values():
         assert method.name in page.lower()
-        for option in method.options:
-            assert f"`--{option.name.replace('_', '-')}`" in page
+        for name in settings_of(method):
+            assert f"`{option_name(name)}`" in page
 
 
 def test_the_format_page_has_every_column_and_every_setting() -> None:

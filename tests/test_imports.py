@@ -37,6 +37,7 @@ TRAINER_LAYERS = [
     {"engine"},
     {"data", "config"},
     {"methods", "networks"},
+    {"settings"},
     {"ops", "errors"},
 ]
 

@@ -12,6 +12,7 @@ from trainer.config import resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.runs.run import Run, load_run
+from trainer.settings import settings_of
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
     if method not in METHODS:
         raise TrainerError(f"method '{method}': not known; known are {', '.join(METHODS)}")
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    of_method = {option.name for option in METHODS[method].options}
+    of_method = settings_of(METHODS[method])
     options = {name: value for name, value in settings.items() if name in of_method}
     config = resolve(
         method,

@@ -13,8 +13,9 @@ from typing import Any
 from datatools.format.dataset import Dataset
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.methods.base import VARIANTS, Method
+from trainer.methods.base import Method
 from trainer.networks import NETWORKS
+from trainer.settings import VARIANTS, Derived, Setting, resolve_settings, setting, settings_of
 
 ENGINES = {
     "tensorflow": "trainer.engine.tensorflow:TensorFlowEngine",
@@ -22,32 +23,56 @@ ENGINES = {
 }
 """What can train, as "module:class"; loaded by `trainer.engine` when a run starts."""
 PRECISIONS = ("float32", "tf32", "bfloat16")
-SAMPLINGS = ("permutation", "independent")
-MOMENTUM_FORMS = ("velocity", "accumulator")
 DROP_POINTS = (0.5, 0.75)
 """At which shares of the epochs the learning rate drops (SELFIE, section 4.1)."""
 DROP_FACTOR = 0.2
+CHECKPOINT_EVERY = Setting(
+    "Epochs from one checkpoint to the next; Ctrl-C and SIGTERM save one too.",
+    default=1,
+    source="ours",
+    minimum=1,
+    metavar="E",
+    kind=int,
+)
+"""The one setting of how a run is done, not of what it is, that a sweep has too."""
+COMPILATION_CACHE_VARIABLE = "TRAINER_COMPILATION_CACHE"
+"""Environment variable with the folder in which compiled steps are kept, or "off"."""
 _DEVICE = re.compile(r"auto|cpu|gpu(:\d{1,4})?")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Values for the settings that are not given."""
+    """Values, by name, for the settings that are not given."""
 
     title: str
-    network: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
+    values: Mapping[str, Any]
 
 
 PRESETS = {
-    "paper": Preset("the protocol of the SELFIE paper; wants a GPU", "densenet-25-12", 100, 128, 0.1),
-    "quick": Preset("the same with a small network and fewer epochs; suits a CPU", "small-cnn", 40, 128, 0.1),
+    "paper": Preset(
+        "the protocol of the SELFIE paper; wants a GPU",
+        {"network": "densenet-25-12", "epochs": 100, "batch_size": 128, "learning_rate": 0.1},
+    ),
+    "quick": Preset(
+        "the same with a small network and fewer epochs; suits a CPU",
+        {"network": "small-cnn", "epochs": 40, "batch_size": 128, "learning_rate": 0.1},
+    ),
 }
 
 
-@dataclass(frozen=True)
+def _presets() -> str:
+    return "; ".join(
+        f"{name}: {preset.title} ({preset.values['network']}, {preset.values['epochs']} epochs, batch "
+        f"{preset.values['batch_size']}, learning rate {preset.values['learning_rate']:g})"
+        for name, preset in PRESETS.items()
+    )
+
+
+def _preset_s(name: str) -> Derived:
+    return Derived("the preset's", lambda values: PRESETS[values["preset"]].values[name])
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The settings of one run.
 
@@ -55,64 +80,152 @@ class RunConfig:
         epochs: of each run; a method that restarts trains so many several times.
         batch_size: the largest mini-batch; sizes differ by at most one (see `data.epoch_order`).
         learning_rate: the first one; it is multiplied by `drop_factor` at each epoch (from 0) in `drop_epochs`.
-        weight_decay: factor w of the penalty ½ w ‖v‖² on every trainable variable v.
         noise_rate: τ, what the method is told of the share of wrong labels; `noise_rate_from`: who told.
         method_settings: the method's own settings, resolved.
-        sampling: how an epoch's mini-batches are drawn, one of SAMPLINGS (see `data.epoch_order`).
-        momentum_form: what stays as it is when the learning rate drops: the "velocity", past steps as they were taken
-            (Keras), or the "accumulator", past gradients, so that steps shrink with the rate (TensorFlow 1, PyTorch).
-        precision: what the network computes in; logits, losses and weights are float32 always. "tf32": float32 whose
-            products a GPU rounds to 10 bits first.
-        deterministic: whether a GPU takes only operations that give the same bits each time; a CPU always does.
-        validation_fraction: share of the training samples that is held out, with the labels they have.
-        device: what was asked for: auto, cpu, gpu or gpu:N. device_memory: MiB that images may take on the device, or
-            None; larger sets stream.
+        weight_decay: factor w of the penalty ½ w ‖v‖² on every trainable variable v.
     """
 
     method: str
-    network: str
-    preset: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
+    network: str = setting(
+        "Which network.",
+        default=_preset_s("network"),
+        source="SELFIE, section 4.1; ours",
+        choices=NETWORKS,
+    )
+    preset: str = setting(
+        f"Values for what is not given. {_presets()}.", default="paper", source="ours", choices=PRESETS
+    )
+    epochs: int = setting(
+        "Epochs of each run; a method that restarts trains them several times.",
+        default=_preset_s("epochs"),
+        source="SELFIE, section 4.1; ours",
+        minimum=1,
+        metavar="E",
+    )
+    batch_size: int = setting(
+        "Images a step, at most; 2 at least, for batch norm.",
+        default=_preset_s("batch_size"),
+        source="SELFIE, section 4.1",
+        minimum=2,
+        metavar="B",
+    )
+    learning_rate: float = setting(
+        "First learning rate; a fifth of it from 50%, a 25th from 75% of the epochs.",
+        default=_preset_s("learning_rate"),
+        source="SELFIE, section 4.1",
+        above=0,
+        metavar="LR",
+    )
     drop_epochs: tuple[int, ...]
-    noise_rate: float
+    noise_rate: float = setting(
+        "Share of wrong labels that the method is told, in [0, 1); estimated: what `trainer estimate-noise` found. "
+        "Not every method makes use of it.",
+        default=Derived("a noisy dataset's realised rate, 0 for a clean dataset", lambda values: values["known_rate"]),
+        source="SELFIE, section 3: τ is given",
+        minimum=0,
+        below=1,
+        metavar="R|estimated",
+    )
     noise_rate_from: str
-    seed: int
-    engine: str
+    seed: int = setting(
+        "Weights, order, dropout and what is held out; the same seed gives the same run.",
+        default=0,
+        source="ours",
+        minimum=0,
+        metavar="S",
+    )
+    engine: str = setting(
+        "What trains the networks.",
+        default="tensorflow",
+        source="ours",
+        choices=ENGINES,
+        environment="KERAS_BACKEND",
+    )
     method_settings: dict[str, Any]
-    variant: str = "paper"
-    sampling: str = "permutation"
-    precision: str = "float32"
-    deterministic: bool = False
-    validation_fraction: float = 0.0
-    device: str = "auto"
-    device_memory: int | None = None
+    variant: str = setting(
+        "Whose defaults: the papers', or those of SELFIE's official code, its present head or its first release "
+        "(independent mini-batches, four runs, two passes a step).",
+        default="paper",
+        source="ours",
+        choices=VARIANTS,
+    )
+    sampling: str = setting(
+        "Mini-batches. permutation: every sample once an epoch; independent: each batch drawn from all samples.",
+        default="permutation",
+        variants={"official": "independent", "official-2019": "independent"},
+        source="ours; `independent` is SELFIE's code",
+        choices=("permutation", "independent"),
+    )
+    precision: str = setting(
+        "What the network computes in; weights, logits and losses are float32. tf32: float32 whose factors a GPU "
+        "rounds to 10 bits before it multiplies (a CPU does not round).",
+        default="float32",
+        source="SELFIE's code",
+        choices=PRECISIONS,
+    )
+    deterministic: bool = setting(
+        "On a GPU, take only operations that give the same bits each time, so that a resumed run is the uninterrupted "
+        "one; slower. A CPU always does.",
+        default=False,
+        source="ours",
+    )
+    validation_fraction: float = setting(
+        "Share of each given label's training samples to hold out, with the labels they have, in [0, 1); an epoch is "
+        "selected on them.",
+        default=0.0,
+        source="ours",
+        minimum=0,
+        below=1,
+        metavar="F",
+    )
+    device: str = setting(
+        "Where to train; auto takes a GPU where there is one, gpu:N the GPU of number N, from 0.",
+        default="auto",
+        source="ours",
+        metavar="auto|cpu|gpu|gpu:N",
+        changes_no_result=True,
+    )
+    device_memory: int | None = setting(
+        "Images may take this much of the device, in MiB; a larger set is read from its files while it trains.",
+        default=None,
+        none="no limit",
+        source="ours",
+        minimum=1,
+        metavar="MIB",
+        changes_no_result=True,
+    )
     drop_factor: float = DROP_FACTOR
     momentum: float = 0.9
-    momentum_form: str = "velocity"
+    momentum_form: str = setting(
+        "What stays when the learning rate drops. velocity: past steps as they were (Keras); accumulator: past "
+        "gradients, so that steps shrink with the rate (TensorFlow 1, PyTorch).",
+        default="velocity",
+        variants={"official": "accumulator", "official-2019": "accumulator"},
+        source="Keras; `accumulator` is SELFIE's code and PyTorch",
+        choices=("velocity", "accumulator"),
+    )
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        _require("epochs", self.epochs, self.epochs >= 1, "at least 1")
-        _require("batch-size", self.batch_size, self.batch_size >= 2, "at least 2, for batch norm's sake")
-        _require(
-            "learning-rate",
-            self.learning_rate,
-            math.isfinite(self.learning_rate) and self.learning_rate > 0,
-            "above 0",
-        )
-        _require("noise-rate", self.noise_rate, 0 <= self.noise_rate < 1, "a fraction in [0, 1)")
-        _require("seed", self.seed, self.seed >= 0, "a whole number of at least 0")
-        _require(
-            "validation-fraction", self.validation_fraction, 0 <= self.validation_fraction < 1, "a fraction in [0, 1)"
-        )
-        _require("device-memory", self.device_memory, self.device_memory is None or self.device_memory >= 1, "MiB")
-        _require("device", self.device, _DEVICE.fullmatch(self.device) is not None, "auto, cpu, gpu or gpu:N")
+        for name, declared in settings_of(RunConfig).items():
+            # which names are known is looked at by `check_names`: a report may read runs of methods that are gone
+            if declared.choices is None:
+                declared.check(name, getattr(self, name))
+            else:
+                declared.check_type(name, getattr(self, name))
+        if _DEVICE.fullmatch(self.device) is None:
+            raise TrainerError(f"--device {self.device}: auto, cpu, gpu or gpu:N is expected")
+
+    def check_names(self) -> None:
+        """Raise TrainerError unless method, network, engine and so on are ones that there are."""
+        _check_method(self.method)
+        for name, declared in settings_of(RunConfig).items():
+            declared.check(name, getattr(self, name))
 
     def make_method(self) -> Method:
         """The method with its settings."""
-        return METHODS[self.method].from_options(self.epochs, self.method_settings, self.variant)
+        _check_method(self.method)
+        return METHODS[self.method].from_settings(self.epochs, self.method_settings, self.variant)
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
@@ -131,11 +244,18 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunConfig:
-        """From what `to_json` gave, or from a config.json, which says in "device" what was used."""
+        """From what `to_json` gave, or from a config.json, which says in "device" what was used.
+
+        Raises:
+            KeyError, TypeError, ValueError, TrainerError: a value is missing, of the wrong type or out of its range.
+        """
         names = {field.name for field in dataclasses.fields(cls)}
         known = {key: value for key, value in values.items() if key in names}
         known["device"] = values.get("device_asked", values["device"])
-        return cls(**{**known, "drop_epochs": tuple(values["drop_epochs"])})
+        for name, kind in (("method", str), ("noise_rate_from", str), ("method_settings", dict), ("drop_epochs", list)):
+            if not isinstance(known[name], kind):
+                raise TypeError(f"{name} is {known[name]!r:.60}")
+        return cls(**{**known, "drop_epochs": tuple(int(epoch) for epoch in known["drop_epochs"])})
 
 
 def gpu_number(device: str, count: int) -> int | None:
@@ -156,87 +276,59 @@ def gpu_number(device: str, count: int) -> int | None:
     return number
 
 
-def _require(setting: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise TrainerError(f"--{setting} {value}: {expected} is expected")
+def _check_method(name: str) -> None:
+    if name not in METHODS:
+        raise TrainerError(f"method '{name}': not known; known are {', '.join(METHODS)}")
 
 
 def resolve(
     method: str,
     dataset: Dataset,
     *,
-    preset: str = "paper",
-    network: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    noise_rate: float | None = None,
     noise_rate_from: str | None = None,
-    seed: int = 0,
-    engine: str = "tensorflow",
-    variant: str = "paper",
-    sampling: str | None = None,
-    momentum_form: str | None = None,
-    precision: str = "float32",
-    deterministic: bool = False,
-    validation_fraction: float = 0.0,
-    device: str = "auto",
-    device_memory: int | None = None,
     method_options: Mapping[str, Any] | None = None,
+    **given: Any,
 ) -> RunConfig:
-    """The settings of a run: what is given, else the preset's, else what follows from the number of epochs.
+    """The settings of a run: what is given, else the preset's, the variant's, or what follows from other settings.
 
     Args:
         noise_rate_from: who told the given noise rate, for config.json.
+        method_options: settings of the method's own, by name.
+        given: settings of `RunConfig`, by name; None stands for one that is not given.
 
     Raises:
-        TrainerError: an unknown name, a value out of range, or a noise rate that nobody knows.
+        TypeError: a setting that there is not.
+        TrainerError: an unknown method or choice, a value out of range, or a noise rate that nobody knows.
     """
-    for kind, name, known in (
-        ("method", method, METHODS),
-        ("preset", preset, PRESETS),
-        ("engine", engine, ENGINES),
-        ("network", network or PRESETS["paper"].network, NETWORKS),
-        ("variant", variant, VARIANTS),
-        ("sampling", sampling or SAMPLINGS[0], SAMPLINGS),
-        ("momentum form", momentum_form or MOMENTUM_FORMS[0], MOMENTUM_FORMS),
-        ("precision", precision, PRECISIONS),
-    ):
-        if name not in known:
-            raise TrainerError(f"{kind} '{name}': not known; known are {', '.join(known)}")
-    base = PRESETS[preset]
-    epochs = base.epochs if epochs is None else epochs
-    _require("epochs", epochs, epochs >= 1, "at least 1")
-    made = METHODS[method].from_options(epochs, method_options or {}, variant)
-    rate, told_by = _noise_rate(dataset, noise_rate, noise_rate_from)
+    _check_method(method)
+    settings = settings_of(RunConfig)
+    unknown = given.keys() - settings.keys()
+    if unknown:
+        raise TypeError(f"unexpected settings {', '.join(sorted(unknown))}; a run has {', '.join(settings)}")
+    given = {name: value for name, value in given.items() if value is not None}
+    # the defaults of the others depend on these two
+    first = {name: settings[name] for name in ("preset", "variant")}
+    context = resolve_settings(first, given, {"variant": VARIANTS[0]})
+    if "noise_rate" not in given:
+        context["known_rate"], noise_rate_from = known_noise_rate(dataset)
+    values = resolve_settings(settings, given, context)
+    made = METHODS[method].from_settings(values["epochs"], method_options or {}, values["variant"])
     return RunConfig(
         method=method,
-        network=network or base.network,
-        preset=preset,
-        epochs=epochs,
-        batch_size=base.batch_size if batch_size is None else batch_size,
-        learning_rate=base.learning_rate if learning_rate is None else learning_rate,
-        drop_epochs=tuple(math.ceil(point * epochs) for point in DROP_POINTS),
-        noise_rate=rate,
-        noise_rate_from=told_by,
-        seed=seed,
-        engine=engine,
+        drop_epochs=tuple(math.ceil(point * values["epochs"]) for point in DROP_POINTS),
+        noise_rate_from=noise_rate_from or "--noise-rate",
         method_settings=dataclasses.asdict(made),
-        variant=variant,
-        sampling=sampling or ("permutation" if variant == "paper" else "independent"),
-        momentum_form=momentum_form or ("velocity" if variant == "paper" else "accumulator"),
-        precision=precision,
-        deterministic=deterministic,
-        validation_fraction=validation_fraction,
-        device=device,
-        device_memory=device_memory,
+        **values,
     )
 
 
-def _noise_rate(dataset: Dataset, given: float | None, told_by: str | None) -> tuple[float, str]:
+def known_noise_rate(dataset: Dataset) -> tuple[float, str]:
+    """The noise rate of a dataset's training labels, and how it is known.
+
+    Raises:
+        TrainerError: nobody knows it.
+    """
     metadata = dataset.metadata
-    if given is not None:
-        return given, told_by or "--noise-rate"
     if metadata.noise is not None:
         return float(metadata.noise["realised_rate"]), "manifest, realised"
     if metadata.labels == "clean":

@@ -45,9 +45,9 @@ def test_the_paper_preset_is_the_paper_s_protocol() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_resolves_and_is_used_where_nothing_is_given(preset: str) -> None:
-    config, base = resolve("default", dataset(), preset=preset), PRESETS[preset]
-    assert (config.network, config.epochs) == (base.network, base.epochs)
-    assert (config.batch_size, config.learning_rate) == (base.batch_size, base.learning_rate)
+    config, base = resolve("default", dataset(), preset=preset), PRESETS[preset].values
+    assert (config.network, config.epochs) == (base["network"], base["epochs"])
+    assert (config.batch_size, config.learning_rate) == (base["batch_size"], base["learning_rate"])
     assert config.network in NETWORKS
 
 

@@ -144,7 +144,7 @@ def test_sums_are_added_so_that_slices_make_no_difference() -> None:
 @pytest.mark.parametrize("held_out", [True, False])
 @pytest.mark.parametrize("name", METHODS)
 def test_columns_are_those_that_a_method_and_a_dataset_can_fill(name: str, known: bool, held_out: bool) -> None:
-    method = METHODS[name].from_options(4, {})
+    method = METHODS[name].from_settings(4, {})
     data = training_data(12)
     data = replace(data, clean_labels=data.clean_labels if known else None)
     if held_out:

@@ -9,7 +9,20 @@ from typing import Any
 
 import click
 
-from trainer.commands.options import ENGINE, NETWORK_NAMES, ROOT
+from trainer.commands.options import ROOT, setting_options
+from trainer.config import RunConfig
+from trainer.settings import settings_of
+
+DEFAULTS = {
+    "network": "small-cnn",
+    "epochs": 15,
+    "batch_size": 64,
+    "learning_rate": 0.05,
+    "seed": 0,
+    "engine": "tensorflow",
+    "device": "auto",
+}
+"""The settings of the networks that predict; they have to learn the classes, not to be the best."""
 
 
 @click.command("estimate-noise", epilog="Example: trainer estimate-noise --data data/photos")
@@ -27,32 +40,7 @@ from trainer.commands.options import ENGINE, NETWORK_NAMES, ROOT
     metavar="K",
     help="Each K-th of the images is predicted by a network that was trained on the others.",
 )
-@click.option(
-    "--network",
-    type=NETWORK_NAMES,
-    default="small-cnn",
-    show_default=True,
-    help="Which network; it has to learn the classes, not to be the best.",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=15,
-    show_default=True,
-    metavar="E",
-    help="Epochs a fold at most; training ends where the fold is predicted best.",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(min=2), default=64, show_default=True, metavar="B", help="Images a step."
-)
-@click.option("--learning-rate", type=float, default=0.05, show_default=True, metavar="LR", help="First learning rate.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Folds, weights, order and bootstrap; the same seed gives the same estimate.",
-)
+@setting_options({name: settings_of(RunConfig)[name] for name in DEFAULTS}, DEFAULTS)
 @click.option(
     "--bootstrap",
     "repeats",
@@ -61,14 +49,6 @@ from trainer.commands.options import ENGINE, NETWORK_NAMES, ROOT
     show_default=True,
     metavar="N",
     help="How often the figures are taken anew on samples drawn with replacement, for their interval.",
-)
-@click.option("--engine", **ENGINE)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|gpu|gpu:N",
-    help="Where to train, as `trainer run`.",
 )
 @click.option(
     "--out",

@@ -31,6 +31,7 @@ def inventory() -> dict[str, Any]:
     from trainer.config import ENGINES, PRESETS
     from trainer.methods import METHODS
     from trainer.networks import NETWORKS
+    from trainer.settings import settings_of
 
     def installed(package: str) -> str | None:
         try:
@@ -45,7 +46,7 @@ def inventory() -> dict[str, Any]:
                 "title": method.title,
                 "paper": method.paper,
                 "networks": method.num_networks,
-                "options": [_option(option) for option in method.options],
+                "options": [_option(name, setting) for name, setting in settings_of(method).items()],
             }
             for method in METHODS.values()
         ],
@@ -53,31 +54,21 @@ def inventory() -> dict[str, Any]:
             {"name": name, "title": spec.title, "paper": spec.paper, "parameters": spec.parameters}
             for name, spec in NETWORKS.items()
         ],
-        "presets": [
-            {
-                "name": name,
-                "title": preset.title,
-                "network": preset.network,
-                "epochs": preset.epochs,
-                "batch_size": preset.batch_size,
-                "learning_rate": preset.learning_rate,
-            }
-            for name, preset in PRESETS.items()
-        ],
+        "presets": [{"name": name, "title": preset.title, **preset.values} for name, preset in PRESETS.items()],
         "engines": [{"name": name, "installed": installed(name)} for name in ENGINES],
     }
 
 
-def _option(option: Any) -> dict[str, Any]:
-    """A `methods.base.Option` as plain values."""
+def _option(name: str, setting: Any) -> dict[str, Any]:
+    """A `trainer.settings.Setting` as plain values."""
     return {
-        "name": f"--{option.name.replace('_', '-')}",
-        "help": option.help,
-        "kind": option.kind.__name__,
-        "default": option.default,
-        "minimum": option.minimum,
-        "maximum": option.maximum,
-        "choices": [*option.choices],
+        "name": f"--{name.replace('_', '-')}",
+        "help": setting.help,
+        "kind": setting.kind.__name__,
+        "default": setting.default_text(),
+        "minimum": setting.minimum,
+        "maximum": setting.maximum,
+        "choices": [*(setting.choices or ())],
     }
 
 

@@ -1,14 +1,16 @@
-"""Options that several commands share, as keywords of `click.option` and `click.Option`."""
+"""Options that several commands share, as keywords of `click.option` and `click.Option`, and those of settings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from trainer.networks import NETWORKS
+from trainer.settings import Setting, option_name
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 ROOT: dict[str, Any] = {
     "type": click.Path(path_type=Path, file_okay=False),
     "default": Path("data"),
@@ -17,12 +19,69 @@ ROOT: dict[str, Any] = {
     "show_envvar": True,
     "help": "Folder where datasets live.",
 }
-ENGINE: dict[str, Any] = {
-    "type": click.Choice(["tensorflow", "jax"]),
-    "default": "tensorflow",
-    "show_default": True,
-    "envvar": "KERAS_BACKEND",
-    "show_envvar": True,
-    "help": "What trains the networks.",
-}
-NETWORK_NAMES = click.Choice(list(NETWORKS))
+
+
+def setting_option(name: str, setting: Setting, default: Any = None) -> click.Option:
+    """The option of a setting. What is not given is None: its default may depend on other settings.
+
+    Args:
+        default: of a command whose default is another than the setting's.
+    """
+    shown = setting.default_text() if default is None else setting.text_of(default)
+    keywords: dict[str, Any] = {
+        "help": f"{setting.help}  [default: {shown}]",
+        "default": default,
+        "envvar": setting.environment,
+        "show_envvar": setting.environment is not None,
+    }
+    if setting.kind is bool:
+        return click.Option([option_name(name)], is_flag=True, **keywords)
+
+    def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value is not None:
+            setting.check(name, value)
+        return value
+
+    kind = click.Choice(list(setting.choices)) if setting.choices is not None else _click_type(setting)
+    return click.Option([option_name(name)], type=kind, metavar=setting.metavar, callback=check, **keywords)
+
+
+def setting_options(
+    settings: Mapping[str, Setting], defaults: Mapping[str, Any] | None = None
+) -> Callable[[Command], Command]:
+    """A decorator that gives a command the options of settings, as `click.option` gives it one.
+
+    Args:
+        defaults: of a command that has other ones, by the settings' names.
+    """
+
+    def decorate(command: Command) -> Command:
+        options = [setting_option(name, setting, (defaults or {}).get(name)) for name, setting in settings.items()]
+        # decorators are applied from the last one up, and click reverses what they leave here
+        command.__click_params__ = [*getattr(command, "__click_params__", ()), *reversed(options)]  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _click_type(setting: Setting) -> click.ParamType:
+    """The type of a value; a number's bounds are shown in the help, and looked at by `Setting.check`."""
+    if setting.kind is str:
+        return click.STRING
+    bounds: dict[str, Any] = {
+        "min": setting.above if setting.minimum is None else setting.minimum,
+        "max": setting.below if setting.maximum is None else setting.maximum,
+        "min_open": setting.above is not None,
+        "max_open": setting.below is not None,
+    }
+    return _Int(**bounds) if setting.kind is int else _Float(**bounds)
+
+
+class _Int(click.IntRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.INT.convert(value, param, ctx)
+
+
+class _Float(click.FloatRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.FLOAT.convert(value, param, ctx)

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from trainer.commands.options import ROOT
+from trainer.commands.options import ROOT, setting_options
+from trainer.sweep import EXECUTORS
+from trainer.sweep.grid import SHARED
 
 
 def _list(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -74,19 +76,7 @@ def _value(text: str) -> Any:
 @click.option(
     "--seeds", metavar="S,…", callback=_list(int), help="Seeds, of the noise and of the training alike.  [default: 0]"
 )
-@click.option("--preset", type=click.Choice(["paper", "quick"]), help="As of `trainer run`.  [default: paper]")
-@click.option("--epochs", type=click.IntRange(min=1), metavar="E", help="As of `trainer run`.")
-@click.option("--batch-size", type=click.IntRange(min=2), metavar="B", help="As of `trainer run`, in images.")
-@click.option("--learning-rate", type=float, metavar="LR", help="As of `trainer run`.")
-@click.option("--engine", type=click.Choice(["tensorflow", "jax"]), help="As of `trainer run`.  [default: tensorflow]")
-@click.option("--device", metavar="auto|cpu|gpu", help="As of `trainer run`.  [default: auto]")
-@click.option(
-    "--precision", type=click.Choice(["float32", "bfloat16"]), help="As of `trainer run`.  [default: float32]"
-)
-@click.option("--variant", type=click.Choice(["paper", "official"]), help="As of `trainer run`.  [default: paper]")
-@click.option(
-    "--checkpoint-every", type=click.IntRange(min=1), metavar="E", help="Epochs between checkpoints.  [default: 1]"
-)
+@setting_options(SHARED)
 @click.option(
     "--set",
     "options",
@@ -105,7 +95,7 @@ def _value(text: str) -> Any:
 )
 @click.option(
     "--executor",
-    type=click.Choice(["local", "ray"]),
+    type=click.Choice(list(EXECUTORS)),
     default="local",
     show_default=True,
     help="Processes of this machine, or tasks of a Ray cluster whose nodes see the same files.",
@@ -141,12 +131,12 @@ def sweep(**given: Any) -> None:
     """
     from trainer.errors import TrainerError
     from trainer.sweep.executor import Resources
-    from trainer.sweep.grid import LISTS, SETTINGS, merged, read_toml
+    from trainer.sweep.grid import LISTS, merged, read_toml
     from trainer.sweep.loop import SWEEP_FILE
     from trainer.sweep.loop import sweep as run_sweep
 
     named = {key: given[key] for key in (*LISTS, "source", "limit") if given[key] is not None}
-    settings = {key: given[key] for key in SETTINGS if given.get(key) is not None}
+    settings = {key: given[key] for key in SHARED if given[key] is not None}
     file = read_toml(given["file"]) if given["file"] is not None else {}
     grid = merged(file, {**named, "settings": settings, "options": given["options"]})
     resources = Resources(

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import jax
 
+from trainer.config import COMPILATION_CACHE_VARIABLE
 from trainer.errors import TrainerError
 
-VARIABLE = "TRAINER_COMPILATION_CACHE"
-"""Environment variable that names the folder, or OFF."""
 OFF = "off"
 
 
 def keep_compiled() -> tuple[str, ...]:
-    """Let JAX keep what it compiles in the folder that VARIABLE names, else in the user's cache folder.
+    """Let JAX keep what it compiles in the folder that the environment names, else in the user's cache folder.
 
     Where JAX itself was told of a folder (JAX_COMPILATION_CACHE_DIR), that stays.
 
@@ -31,7 +30,7 @@ def keep_compiled() -> tuple[str, ...]:
     Raises:
         TrainerError: the named folder cannot be written.
     """
-    named = os.environ.get(VARIABLE)
+    named = os.environ.get(COMPILATION_CACHE_VARIABLE)
     if named == OFF or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return ()
     folder = (Path(named) if named else default_folder()) / processor()

@@ -17,26 +17,14 @@ paper; Chang et al. take the mean deviation over the training set. docs/decision
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from trainer import ops
-from trainer.methods.base import (
-    Method,
-    Option,
-    Step,
-    Tensor,
-    check_options,
-    check_warm_up,
-    cross_entropy,
-    default_warm_up,
-)
+from trainer.methods.base import WARM_UP, Method, Step, Tensor, check_warm_up, cross_entropy
+from trainer.settings import setting
 
-SMOOTHING = {"paper": 0.2, "official": 0.2, "official-2019": 0.02}
-"""β by variant: of SELFIE's official code, its head and its first release; with "paper" as in the head."""
 FEWEST_RECORDS = 2
 """A variance needs so many."""
 
@@ -45,8 +33,17 @@ FEWEST_RECORDS = 2
 class ActiveBias(Method):
     """Gives more weight to samples whose label the network now finds likely and now does not."""
 
-    warm_up: int
-    smoothing: float
+    warm_up: int = setting(
+        "Epochs of plain training first, all weights 1.", default=WARM_UP, source="SELFIE, section 4.1", minimum=0
+    )
+    smoothing: float = setting(
+        "Added to every sample's deviation before the weights are divided by their mean, β; 0 leaves out samples that "
+        "never vary.",
+        default=0.2,
+        variants={"official-2019": 0.02},
+        source="SELFIE's code, its head",
+        minimum=0,
+    )
 
     name = "active-bias"
     title = "all samples, weighted by how much the probability of their label varies"
@@ -54,24 +51,9 @@ class ActiveBias(Method):
         "Chang, Learned-Miller, McCallum: Active Bias: Training More Accurate Neural Networks by Emphasizing High "
         "Variance Samples, NIPS 2017"
     )
-    options = (
-        Option("warm_up", int, "Epochs of plain training first, all weights 1.", "a quarter of the epochs", minimum=0),
-        Option(
-            "smoothing",
-            float,
-            "Added to every sample's deviation before the weights are divided by their mean, β; 0 leaves out samples "
-            "that never vary.",
-            "0.2; 0.02 with --variant official-2019",
-            minimum=0,
-        ),
-    )
 
-    @classmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> ActiveBias:
-        check_options(cls, given, variant)
-        warm_up = given.get("warm_up", default_warm_up(epochs))
-        check_warm_up(warm_up, epochs)
-        return cls(warm_up=warm_up, smoothing=float(given.get("smoothing", SMOOTHING[variant])))
+    def check(self, epochs: int) -> None:
+        check_warm_up(self.warm_up, epochs)
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         return {

@@ -12,13 +12,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from trainer import ops
 from trainer.errors import TrainerError
 from trainer.methods.metric import Metric
+from trainer.settings import VARIANTS, Derived, option_name, option_names, resolve_settings, settings_of
 
 Tensor = ops.Tensor
 """An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
@@ -59,57 +60,42 @@ class Step(NamedTuple):
     updates: tuple[Update, ...] = ()
 
 
-VARIANTS = ("paper", "official", "official-2019")
-"""Whose defaults a method takes: the papers', or those of SELFIE's official code, of its present head (January 2020) or
-of its first release (May 2019).
-
-docs/decisions/0013-official-variants.md
-"""
-
-
-@dataclass(frozen=True)
-class Option:
-    """A setting of one method, as the command line shows it.
-
-    Attributes:
-        name: of the method's field. kind: int, float or str. minimum, maximum: inclusive.
-        default: how the default reads in `--help`; the value itself comes from `Method.from_options`.
-        choices: for kind str.
-    """
-
-    name: str
-    kind: type
-    help: str
-    default: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Method(ABC):
-    """Base of all methods; a subclass is a frozen dataclass whose fields are its resolved settings."""
+    """Base of all methods; a subclass is a frozen dataclass whose fields are its settings (`trainer.settings`)."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     paper: ClassVar[str]
     """Where the method comes from: authors, title, venue."""
-    options: ClassVar[tuple[Option, ...]] = ()
     num_networks: ClassVar[int] = 1
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """What its steps tell beside loss and error, in the order of the columns."""
 
     @classmethod
-    @abstractmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> Method:
-        """The method with `given` settings; those not given follow their defaults and the number of epochs.
+    def from_settings(cls, epochs: int, values: Mapping[str, Any], variant: str = "paper") -> Self:
+        """The method with the settings in `values`; the others follow their defaults and the number of epochs.
 
         Args:
             variant: one of VARIANTS; whose defaults are taken.
 
         Raises:
-            TrainerError: a setting that contradicts another.
+            TrainerError: a setting that the method does not have, is out of its range, or contradicts another.
         """
+        if variant not in VARIANTS:
+            raise TrainerError(f"--variant {variant}: one of {', '.join(VARIANTS)} is expected")
+        settings = settings_of(cls)
+        for name in values:
+            if name not in settings:
+                raise TrainerError(
+                    f"{option_name(name)} {values[name]}: not an option of {cls.name}; it has {option_names(settings)}"
+                )
+        method = cls(**resolve_settings(settings, values, {"variant": variant, "epochs": epochs}))
+        method.check(epochs)
+        return method
+
+    def check(self, epochs: int) -> None:  # noqa: B027 (most methods have nothing to check)
+        """Raise TrainerError where settings contradict each other or the number of epochs."""
 
     @property
     def num_runs(self) -> int:
@@ -176,38 +162,8 @@ def keep_count(keep_rate: float, batch_size: int) -> int:
     return int(np.ceil(round(keep_rate * batch_size, 9)))
 
 
-def check_options(method: type[Method], given: Mapping[str, Any], variant: str) -> None:
-    """Raise TrainerError unless `given` holds options of `method` alone, each in its range, and `variant` is known."""
-    if variant not in VARIANTS:
-        raise TrainerError(f"--variant {variant}: one of {', '.join(VARIANTS)} is expected")
-    known = {option.name: option for option in method.options}
-    for name, value in given.items():
-        setting = f"--{name.replace('_', '-')} {value}"
-        if name not in known:
-            own = ", ".join(f"--{other.replace('_', '-')}" for other in known) or "none"
-            raise TrainerError(f"{setting}: not an option of {method.name}; its own are {own}")
-        option = known[name]
-        if option.choices:
-            if value not in option.choices:
-                raise TrainerError(f"{setting}: one of {', '.join(option.choices)} is expected")
-        elif not isinstance(value, (int, float)) or (option.kind is int and not isinstance(value, int)):
-            raise TrainerError(f"{setting}: {'a whole' if option.kind is int else 'a'} number is expected")
-        elif not _within(value, option):
-            ends = [] if option.minimum is None else [f"at least {option.minimum:g}"]
-            ends += [] if option.maximum is None else [f"at most {option.maximum:g}"]
-            raise TrainerError(f"{setting}: {' and '.join(ends)} is expected")
-
-
-def _within(value: float, option: Option) -> bool:
-    """Whether a number is in the option's range; not-a-number is in none."""
-    low = -np.inf if option.minimum is None else option.minimum
-    high = np.inf if option.maximum is None else option.maximum
-    return bool(low <= value <= high)
-
-
-def default_warm_up(epochs: int) -> int:
-    """A quarter of the epochs: SELFIE's 25 of 100. At least 1."""
-    return max(1, round(epochs / 4))
+WARM_UP = Derived("a quarter of the epochs", lambda values: max(1, round(values["epochs"] / 4)))
+"""SELFIE's 25 of 100; at least 1."""
 
 
 def check_warm_up(warm_up: int, epochs: int) -> None:

@@ -15,9 +15,7 @@ forward pass of each network, losses, picks and gradients from the same logits, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,30 +23,43 @@ from trainer import ops
 from trainer.errors import TrainerError
 from trainer.methods.base import (
     Method,
-    Option,
     Step,
     Tensor,
-    check_options,
     cross_entropy,
     keep_count,
     mean_over,
     smallest,
 )
 from trainer.methods.metric import CLEAN_SET
+from trainer.settings import Derived, setting
 
 RAMP_SHARE = 0.15
 """T_k over the epochs in SELFIE's comparison: 15 of 100."""
-OFFICIAL_RAMP_EPOCHS = {"official": 15, "official-2019": 10}
-"""T_k of Co-teaching in SELFIE's official code; Co-teaching's authors take 10."""
-RAMPS = ("linear", "linspace")
+
+
+def _at_most_epochs(number: int) -> Derived:
+    """T_k of SELFIE's official code; Co-teaching's authors take 10."""
+    return Derived(f"{number}, at most the epochs", lambda values: min(number, values["epochs"]))
 
 
 @dataclass(frozen=True)
 class CoTeaching(Method):
     """Two networks, each of which trains on the samples of small loss that the other picks."""
 
-    ramp_epochs: int
-    ramp: str
+    ramp_epochs: int = setting(
+        "Epochs over which the keep rate falls to 1 - noise rate, T_k.",
+        default=Derived("15% of the epochs", lambda values: max(1, round(RAMP_SHARE * values["epochs"]))),
+        variants={"official": _at_most_epochs(15), "official-2019": _at_most_epochs(10)},
+        source="SELFIE's code, its head",
+        minimum=1,
+    )
+    ramp: str = setting(
+        "How it falls. linear: by a T_k-th of the noise rate an epoch, from the first on, counts rounded up; "
+        "linspace: from 1 in the first epoch, counts rounded down (Co-teaching's authors' code, with T_k 10).",
+        default="linear",
+        source="SELFIE's code; `linspace` is Co-teaching's",
+        choices=("linear", "linspace"),
+    )
 
     name = "co-teaching"
     title = "two networks, each trained on the samples of small loss that the other picks"
@@ -58,35 +69,12 @@ class CoTeaching(Method):
     )
     num_networks = 2
     metrics = CLEAN_SET
-    options = (
-        Option(
-            "ramp_epochs",
-            int,
-            "Epochs over which the keep rate falls to 1 - noise rate, T_k.",
-            "15% of the epochs",
-            minimum=1,
-        ),
-        Option(
-            "ramp",
-            str,
-            "How it falls. linear: by a T_k-th of the noise rate an epoch, from the first on, counts rounded up; "
-            "linspace: from 1 in the first epoch, counts rounded down (Co-teaching's authors' code, with T_k 10).",
-            "linear",
-            choices=RAMPS,
-        ),
-    )
 
-    @classmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> CoTeaching:
-        check_options(cls, given, variant)
-        official = OFFICIAL_RAMP_EPOCHS.get(variant)
-        default = max(1, round(RAMP_SHARE * epochs)) if official is None else min(official, epochs)
-        ramp_epochs = given.get("ramp_epochs", default)
-        if ramp_epochs > epochs:
+    def check(self, epochs: int) -> None:
+        if self.ramp_epochs > epochs:
             raise TrainerError(
-                f"--ramp-epochs {ramp_epochs}: longer than the {epochs} epochs; lower it, or raise --epochs"
+                f"--ramp-epochs {self.ramp_epochs}: longer than the {epochs} epochs; lower it, or raise --epochs"
             )
-        return cls(ramp_epochs=ramp_epochs, ramp=given.get("ramp", "linear"))
 
     def keep_rate(self, epoch: int, noise_rate: float) -> float:
         """R(e), the share of a mini-batch that is picked in epoch e (from 0), in (0, 1].

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trainer import ops
-from trainer.methods.base import Method, Step, Tensor, check_options, cross_entropy
+from trainer.methods.base import Method, Step, Tensor, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -17,11 +15,6 @@ class Default(Method):
     name = "default"
     title = "cross-entropy on all samples with their given labels"
     paper = "plain training, the baseline of all"
-
-    @classmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> Default:
-        check_options(cls, given, variant)
-        return cls()
 
     def step(
         self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]

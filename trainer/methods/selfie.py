@@ -20,64 +20,100 @@ paper's letter. docs/decisions/0003-selfie.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from trainer import ops
 from trainer.errors import TrainerError
 from trainer.methods.base import (
+    WARM_UP,
     Method,
-    Option,
     Step,
     Tensor,
     Update,
-    check_options,
     check_warm_up,
     cross_entropy,
-    default_warm_up,
     keep_count,
     mean_over,
     smallest,
 )
 from trainer.methods.metric import CLEAN_SET, Metric
+from trainer.settings import Derived, setting
 
 MAX_HISTORY = 15
 """q of the paper; a shorter warm-up shortens it."""
 SHORT_HISTORY = 4
 """A history shorter than this is remarked upon."""
-PAPER = {
-    "restarts": 2,
-    "passes": 1,
-    "history_start": "empty",
-    "warm_up_labels": "remembered",
-    "restart_noise_rate": "lowered",
-}
-"""Three runs; one forward pass a step, as the update equation is written."""
-OFFICIAL = {**PAPER, "restarts": 3, "passes": 2, "history_start": "zeros"}
-DEFAULTS = {
-    "paper": PAPER,
-    "official": OFFICIAL,
-    "official-2019": {**OFFICIAL, "warm_up_labels": "given", "restart_noise_rate": "kept"},
-}
-"""What depends on the variant. docs/decisions/0003-selfie.md"""
 
 
 @dataclass(frozen=True)
 class Selfie(Method):
     """Trains on samples of small loss and on samples whose label the network's own history corrects."""
 
-    warm_up: int
-    history_length: int
-    uncertainty_threshold: float
-    restarts: int
-    refurbish: str
-    passes: int = 1
-    history_start: str = "empty"
-    warm_up_labels: str = "remembered"
-    restart_noise_rate: str = "lowered"
+    warm_up: int = setting(
+        "Epochs of plain training first, γ.", default=WARM_UP, source="SELFIE, section 4.1", minimum=0
+    )
+    history_length: int = setting(
+        "How many past predictions of a sample are looked at, q.",
+        default=Derived("15, at most the warm-up", lambda values: max(1, min(MAX_HISTORY, values["warm_up"]))),
+        source="SELFIE, section 4.1",
+        minimum=1,
+    )
+    uncertainty_threshold: float = setting(
+        "Refurbish where the normalised entropy of the history is at most this, ε, in [0, 1].",
+        default=0.05,
+        source="SELFIE, section 4.1",
+        minimum=0,
+        maximum=1,
+    )
+    restarts: int = setting(
+        "How often training starts afresh with what was refurbished.",
+        default=2,
+        variants={"official": 3, "official-2019": 3},
+        source="SELFIE, section 4.1; its code has 3",
+        minimum=0,
+    )
+    refurbish: str = setting(
+        "remembered: a sample once refurbished stays so (official code); certain: only while its history is certain "
+        "(Algorithm 1).",
+        default="remembered",
+        source="SELFIE's code; `certain` is Algorithm 1",
+        choices=("remembered", "certain"),
+    )
+    passes: int = setting(
+        "Forward passes a step. 1: losses, choice and gradient from the same one; 2: choose by one, train by another "
+        "in which batch norm sees the chosen samples alone (official code).",
+        default=1,
+        variants={"official": 2, "official-2019": 2},
+        source="SELFIE, the update equation; its code has 2 and one to log",
+        minimum=1,
+        maximum=2,
+    )
+    history_start: str = setting(
+        "empty: a sample with fewer than q predictions is not refurbishable; zeros: its history starts as q votes for "
+        "class 0 (official code).",
+        default="empty",
+        variants={"official": "zeros", "official-2019": "zeros"},
+        source="ours; `zeros` is SELFIE's code",
+        choices=("empty", "zeros"),
+    )
+    warm_up_labels: str = setting(
+        "What the warm-up after a restart trains on: remembered refurbished labels where there are any, or the given "
+        "labels alone (official code of 2019).",
+        default="remembered",
+        variants={"official-2019": "given"},
+        source="SELFIE's code, its head; `given` is its first release",
+        choices=("remembered", "given"),
+    )
+    restart_noise_rate: str = setting(
+        "The noise rate after a restart. lowered: to the share of samples never refurbished, where that is less; "
+        "kept: as it is (official code of 2019).",
+        default="lowered",
+        variants={"official-2019": "kept"},
+        source="SELFIE's code, its head; `kept` is its first release",
+        choices=("lowered", "kept"),
+    )
 
     name = "selfie"
     title = "clean samples by small loss, and refurbished labels where past predictions agree"
@@ -112,91 +148,14 @@ class Selfie(Method):
             plotted=True,
         ),
     )
-    options = (
-        Option("warm_up", int, "Epochs of plain training first, γ.", "a quarter of the epochs", minimum=0),
-        Option(
-            "history_length",
-            int,
-            "How many past predictions of a sample are looked at, q.",
-            "15, at most the warm-up",
-            minimum=1,
-        ),
-        Option(
-            "uncertainty_threshold",
-            float,
-            "Refurbish where the normalised entropy of the history is at most this, ε, in [0, 1].",
-            "0.05",
-            minimum=0,
-            maximum=1,
-        ),
-        Option(
-            "restarts",
-            int,
-            "How often training starts afresh with what was refurbished.",
-            "2; 3 with --variant official",
-            minimum=0,
-        ),
-        Option(
-            "refurbish",
-            str,
-            "remembered: a sample once refurbished stays so (official code); certain: only while its history is "
-            "certain (Algorithm 1).",
-            "remembered",
-            choices=("remembered", "certain"),
-        ),
-        Option(
-            "passes",
-            int,
-            "Forward passes a step. 1: losses, choice and gradient from the same one; 2: choose by one, train by "
-            "another in which batch norm sees the chosen samples alone (official code).",
-            "1; 2 with --variant official",
-            minimum=1,
-            maximum=2,
-        ),
-        Option(
-            "history_start",
-            str,
-            "empty: a sample with fewer than q predictions is not refurbishable; zeros: its history starts as q votes "
-            "for class 0 (official code).",
-            "empty; zeros with --variant official",
-            choices=("empty", "zeros"),
-        ),
-        Option(
-            "warm_up_labels",
-            str,
-            "What the warm-up after a restart trains on: remembered refurbished labels where there are any, or the "
-            "given labels alone (official code of 2019).",
-            "remembered; given with --variant official-2019",
-            choices=("remembered", "given"),
-        ),
-        Option(
-            "restart_noise_rate",
-            str,
-            "The noise rate after a restart. lowered: to the share of samples never refurbished, where that is less; "
-            "kept: as it is (official code of 2019).",
-            "lowered; kept with --variant official-2019",
-            choices=("lowered", "kept"),
-        ),
-    )
 
-    @classmethod
-    def from_options(cls, epochs: int, given: Mapping[str, Any], variant: str = "paper") -> Selfie:
-        check_options(cls, given, variant)
-        warm_up = given.get("warm_up", default_warm_up(epochs))
-        check_warm_up(warm_up, epochs)
-        history_length = given.get("history_length", max(1, min(MAX_HISTORY, warm_up)))
-        if history_length > max(1, warm_up):
+    def check(self, epochs: int) -> None:
+        check_warm_up(self.warm_up, epochs)
+        if self.history_length > max(1, self.warm_up):
             raise TrainerError(
-                f"--history-length {history_length}: longer than the warm-up of {warm_up} epochs, which fills it; "
-                "lower it, or raise --warm-up"
+                f"--history-length {self.history_length}: longer than the warm-up of {self.warm_up} epochs, which "
+                "fills it; lower it, or raise --warm-up"
             )
-        return cls(
-            warm_up=warm_up,
-            history_length=history_length,
-            uncertainty_threshold=given.get("uncertainty_threshold", 0.05),
-            refurbish=given.get("refurbish", "remembered"),
-            **{name: given.get(name, default) for name, default in DEFAULTS[variant].items()},
-        )
 
     @property
     def num_runs(self) -> int:

@@ -13,32 +13,28 @@ from typing import Any
 from datatools.corruption import rate_text
 from datatools.noise import noise_type
 from datatools.sources import SOURCES
-from trainer.config import PRESETS
+from trainer.config import CHECKPOINT_EVERY, RunConfig
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.methods.base import VARIANTS, check_options
 from trainer.networks import NETWORKS
+from trainer.settings import settings_of
 
-DEFAULT_PRESET = "paper"
 CLEAN = "clean"
 """How the directory of a cell without noise is called."""
-SETTINGS: dict[str, type | tuple[type, ...]] = {
-    "preset": str,
-    "epochs": int,
-    "batch_size": int,
-    "learning_rate": (int, float),
-    "engine": str,
-    "device": str,
-    "precision": str,
-    "deterministic": bool,
-    "variant": str,
-    "sampling": str,
-    "momentum_form": str,
-    "validation_fraction": (int, float),
-    "device_memory": int,
-    "checkpoint_every": int,
+SHARED = {
+    **{name: s for name, s in settings_of(RunConfig).items() if name not in ("network", "noise_rate", "seed")},
+    "checkpoint_every": CHECKPOINT_EVERY,
 }
 """What every cell shares: settings of `trainer run`, by their names there."""
+
+
+def value_of(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting of a run of which `settings` are given; the default where it is not among them."""
+    if name in settings:
+        return settings[name]
+    declared = settings_of(RunConfig)
+    first = {key: settings.get(key, declared[key].default) for key in ("preset", "variant")}
+    return declared[name].default_for(first)
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Cell:
     Attributes:
         dataset: directory of a clean dataset under the root. noise, rate: what its labels are given; rate 0 is the
             clean dataset itself. seed: of the noise and of the training alike.
-        settings: those of SETTINGS that were given. options: the method's own.
+        settings: those of SHARED that were given. options: the method's own.
     """
 
     dataset: str
@@ -102,16 +98,13 @@ class Grid:
                 raise TrainerError(f"sweep: no {name} are given; name at least one")
             if len(set(values)) != len(values):
                 raise TrainerError(f"sweep: {name} {', '.join(map(str, values))}: one is named twice")
-        preset = (self.settings.get("preset", DEFAULT_PRESET),)
         known: Mapping[str, Any]
-        for kind, names, known in (
-            ("method", self.methods, METHODS),
-            ("network", self.networks, NETWORKS),
-            ("preset", preset, PRESETS),
-        ):
+        for kind, names, known in (("method", self.methods, METHODS), ("network", self.networks, NETWORKS)):
             for name in names:
                 if name not in known:
                     raise TrainerError(f"{kind} '{name}': not known; known are {', '.join(known)}")
+        for name, value in self.settings.items():
+            SHARED[name].check(name, value)
         for noise in self.noise:
             if noise_type(noise)[1].needs not in ((), ("rate",)):
                 raise TrainerError(
@@ -125,11 +118,11 @@ class Grid:
             raise TrainerError(f"seeds {', '.join(map(str, self.seeds))}: whole numbers of at least 0 are expected")
         if self.source is not None and len(self.datasets) > 1:
             raise TrainerError("sweep: a source is given for several datasets; convert them first with datatools")
-        variant = self.settings.get("variant", VARIANTS[0])
+        epochs, variant = value_of(self.settings, "epochs"), value_of(self.settings, "variant")
         for method, options in self.options.items():
             if method not in METHODS:
                 raise TrainerError(f"options of method '{method}': not known; known are {', '.join(METHODS)}")
-            check_options(METHODS[method], options, variant)
+            METHODS[method].from_settings(epochs, options, variant)
 
     def directory(self, dataset: str) -> str:
         """Name of the directory of one of `datasets` under the root."""
@@ -138,7 +131,7 @@ class Grid:
     def cells(self) -> list[Cell]:
         """Every cell once, in an order that brings each rate's methods together; rate 0 is there once for all noise."""
         cells: dict[str, Cell] = {}
-        networks = self.networks or (PRESETS[self.settings.get("preset", DEFAULT_PRESET)].network,)
+        networks = self.networks or (value_of(self.settings, "network"),)
         for dataset, rate, noise, seed, network, method in itertools.product(
             map(self.directory, self.datasets), self.rates, self.noise, self.seeds, networks, self.methods
         ):
@@ -173,8 +166,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         if key in LISTS:
             items = value if isinstance(value, list) else [value]
             entries[key] = tuple(_typed(path, key, item, LISTS[key]) for item in items)
-        elif key in SETTINGS:
-            entries["settings"][key] = _typed(path, key, value, SETTINGS[key])
+        elif key in SHARED:
+            entries["settings"][key] = value
         elif key in ("source", "limit"):
             entries[key] = _typed(path, key, value, str if key == "source" else int)
         elif (
@@ -186,8 +179,13 @@ def read_toml(path: Path) -> dict[str, Any]:
                 method: {name.replace("-", "_"): v for name, v in options.items()} for method, options in value.items()
             }
         else:
-            known = ", ".join([*LISTS, "source", "limit", *SETTINGS, "[options.METHOD]"])
+            known = ", ".join([*LISTS, "source", "limit", *SHARED, "[options.METHOD]"])
             raise TrainerError(f"{path}: '{key}' is not an entry of a sweep; known are {known}")
+    try:
+        for key, value in entries["settings"].items():
+            SHARED[key].check(key, value)
+    except TrainerError as error:
+        raise TrainerError(f"{path}: {error}") from None
     return entries
 
 

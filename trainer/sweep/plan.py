@@ -16,11 +16,10 @@ from typing import Any
 
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import DATASET_FILE
-from trainer.config import PRESETS
 from trainer.methods import METHODS
 from trainer.runs.directory import RESULT_FILE
 from trainer.sweep.cell import environment
-from trainer.sweep.grid import DEFAULT_PRESET, Cell, Grid
+from trainer.sweep.grid import Cell, Grid, value_of
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,15 @@ def cost(cell: Cell) -> Cost:
     Raises:
         TrainerError: settings that contradict each other.
     """
-    preset = PRESETS[cell.settings.get("preset", DEFAULT_PRESET)]
-    epochs = cell.settings.get("epochs", preset.epochs)
-    method = METHODS[cell.method].from_options(epochs, cell.options, cell.settings.get("variant", "paper"))
+    epochs, variant = value_of(cell.settings, "epochs"), value_of(cell.settings, "variant")
+    method = METHODS[cell.method].from_settings(epochs, cell.options, variant)
     return Cost(epochs * method.num_runs, method.num_networks)
 
 
 def steps_per_epoch(cell: Cell, samples: int) -> int:
     """Mini-batches of an epoch."""
-    preset = PRESETS[cell.settings.get("preset", DEFAULT_PRESET)]
-    held_out = round(samples * cell.settings.get("validation_fraction", 0.0))
-    return math.ceil((samples - held_out) / cell.settings.get("batch_size", preset.batch_size))
+    held_out = round(samples * value_of(cell.settings, "validation_fraction"))
+    return math.ceil((samples - held_out) / value_of(cell.settings, "batch_size"))
 
 
 def state(directory: Path) -> str:

@@ -17,6 +17,7 @@ from cli import trainer
 from datatools.format.dataset import Dataset
 from tests.support.tiny import examples, write_dataset
 from trainer.methods import METHODS
+from trainer.settings import option_name, settings_of
 
 REPOSITORY = Path(__file__).parents[3]
 HEAVY = ("keras", "tensorflow", "jax", "h5py", "PIL")
@@ -116,11 +117,12 @@ def test_run_help_names_every_method(answer: Ask) -> None:
 def test_a_method_s_help_has_its_own_options_and_their_defaults(name: str, answer: Ask) -> None:
     said = answer("run", name, "--help")
     text = " ".join(said.out.split())
-    for option in METHODS[name].options:
-        assert f"--{option.name.replace('_', '-')} " in text
-        assert f"[default: {option.default}]" in text
-    others = {o.name for m in METHODS.values() for o in m.options} - {o.name for o in METHODS[name].options}
-    assert not [other for other in others if f"--{other.replace('_', '-')} " in text]
+    settings = settings_of(METHODS[name])
+    for option, setting in settings.items():
+        assert f"{option_name(option)} " in text
+        assert f"[default: {setting.default_text()}]" in text
+    others = {other for method in METHODS.values() for other in settings_of(method)} - settings.keys()
+    assert not [other for other in others if f"{option_name(other)} " in text]
     assert "--noise-rate R" in text
 
 
@@ -222,13 +224,20 @@ def test_a_manifest_that_does_not_match_is_one_line(answer: Ask, here: Path) -> 
         ("--learning-rate", "inf"),
         ("--warm-up", "99"),
         ("--history-length", "26"),
+        ("--epochs", "0"),
+        ("--batch-size", "1"),
+        ("--seed", "-1"),
+        ("--warm-up", "-1"),
+        ("--history-length", "0"),
+        ("--uncertainty-threshold", "1.5"),
+        ("--restarts", "-1"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_one_line_that_names_it(
     answer: Ask, here: Path, option: str, value: str
 ) -> None:
     noisy(here)
-    line = mistake(answer, "selfie", "--data", "noisy", "--epochs", "40", option, value)
+    line = mistake(answer, "selfie", "--data", "noisy", "--preset", "quick", option, value)
     assert option in line
     assert f"{float(value):g}" in line.replace(".0:", ":")
 
@@ -244,15 +253,8 @@ def test_a_value_that_makes_no_sense_is_one_line_that_names_it(
         (["selfie", "--network", "resnet"], "resnet"),
         (["selfie", "--preset", "fast"], "fast"),
         (["selfie", "--engine", "torch"], "torch"),
-        (["selfie", "--epochs", "0"], "--epochs"),
         (["selfie", "--epochs", "many"], "many"),
-        (["selfie", "--batch-size", "1"], "--batch-size"),
-        (["selfie", "--seed", "-1"], "--seed"),
         (["selfie", "--noise-rate", "a third"], "a third"),
-        (["selfie", "--warm-up", "-1"], "--warm-up"),
-        (["selfie", "--history-length", "0"], "--history-length"),
-        (["selfie", "--uncertainty-threshold", "1.5"], "--uncertainty-threshold"),
-        (["selfie", "--restarts", "-1"], "--restarts"),
         (["selfie", "--refurbish", "always"], "always"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -266,7 +268,7 @@ def test_an_uncertainty_threshold_that_is_no_number_is_refused(answer: Ask, here
     before = files(here)
     arguments = ["--preset", "quick", "--epochs", "1", "--restarts", "0", "--uncertainty-threshold", "nan"]
     said = answer("run", "selfie", "--data", "noisy", *arguments)
-    assert said.code in (1, 2)
+    assert said.code == 1
     assert "uncertainty-threshold" in said.err
     assert files(here) == before
 

@@ -18,6 +18,7 @@ from trainer.commands.list import list as list_command
 from trainer.config import ENGINES, PRESETS
 from trainer.methods import METHODS
 from trainer.networks import NETWORKS
+from trainer.settings import option_name, settings_of
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ("keras", "tensorflow", "jax", "h5py", "PIL", "matplotlib", "tensorboard")
@@ -79,12 +80,13 @@ def test_the_inventory_has_every_method_with_its_paper_options_and_networks() ->
         assert (found["title"], found["paper"]) == (method.title, method.paper)
         assert found["networks"] == method.num_networks
         options = {option["name"]: option for option in found["options"]}
-        assert [*options] == [f"--{option.name.replace('_', '-')}" for option in method.options]
-        for option in method.options:
-            shown = options[f"--{option.name.replace('_', '-')}"]
-            assert (shown["help"], shown["default"]) == (option.help, option.default)
-            assert (shown["minimum"], shown["maximum"]) == (option.minimum, option.maximum)
-            assert (shown["kind"], tuple(shown["choices"])) == (option.kind.__name__, option.choices)
+        settings = settings_of(method)
+        assert [*options] == [option_name(name) for name in settings]
+        for name, setting in settings.items():
+            shown = options[option_name(name)]
+            assert (shown["help"], shown["default"]) == (setting.help, setting.default_text())
+            assert (shown["minimum"], shown["maximum"]) == (setting.minimum, setting.maximum)
+            assert (shown["kind"], tuple(shown["choices"])) == (setting.kind.__name__, tuple(setting.choices or ()))
 
 
 def test_the_inventory_has_every_network_preset_and_engine() -> None:
@@ -92,7 +94,9 @@ def test_the_inventory_has_every_network_preset_and_engine() -> None:
     assert {n["name"]: (n["title"], n["paper"], n["parameters"]) for n in found["networks"]} == {
         name: (spec.title, spec.paper, spec.parameters) for name, spec in NETWORKS.items()
     }
-    assert {p.pop("name"): p for p in found["presets"]} == {name: vars(preset) for name, preset in PRESETS.items()}
+    assert {p.pop("name"): p for p in found["presets"]} == {
+        name: {"title": preset.title, **preset.values} for name, preset in PRESETS.items()
+    }
     assert [engine["name"] for engine in found["engines"]] == [*ENGINES]
 
 

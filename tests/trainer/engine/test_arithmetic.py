@@ -12,8 +12,8 @@ import pytest
 from tests.support.tiny import batches, run_config, tensorflow_engine, training_data
 from trainer.config import PRECISIONS, RunConfig
 from trainer.methods import METHODS
-from trainer.methods.base import VARIANTS
 from trainer.networks.layers import batch_norm_over
+from trainer.settings import VARIANTS
 
 METHOD_VARIANTS = [(method, variant) for method in METHODS for variant in VARIANTS]
 LAYOUTS = {"resident": None, "streamed": 1}
@@ -41,7 +41,7 @@ def device_kernels(operation: str) -> set[Any]:
 def test_every_variable_can_live_on_a_gpu(method: str, variant: str, layout: str, tf: Any) -> None:
     data = training_data(400, size=32, depth=3)
     base = run_config(method, network="densenet-10-12", device_memory=LAYOUTS[layout])
-    made = METHODS[method].from_options(100, {}, variant)
+    made = METHODS[method].from_settings(100, {}, variant)
     engine = tensorflow_engine(base, data, made)
     assert engine.streams == (layout == "streamed")
     keras_variables = [v for part in (*engine.networks, *engine.optimizers) for v in part.variables]

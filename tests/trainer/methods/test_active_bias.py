@@ -285,10 +285,10 @@ def test_no_gradient_goes_through_the_weights(tf: Any) -> None:
 
 def test_the_defaults_are_those_of_the_comparison_in_the_selfie_paper() -> None:
     for variant, smoothing in (("paper", 0.2), ("official", 0.2), ("official-2019", 0.02)):
-        assert ActiveBias.from_options(100, {}, variant) == ActiveBias(warm_up=25, smoothing=smoothing)
-    assert ActiveBias.from_options(8, {"smoothing": 1}) == ActiveBias(warm_up=2, smoothing=1.0)
+        assert ActiveBias.from_settings(100, {}, variant) == ActiveBias(warm_up=25, smoothing=smoothing)
+    assert ActiveBias.from_settings(8, {"smoothing": 1}) == ActiveBias(warm_up=2, smoothing=1.0)
 
 
 def test_a_warm_up_longer_than_the_run_is_an_error() -> None:
     with pytest.raises(TrainerError, match="--warm-up 9: longer than the 8 epochs"):
-        ActiveBias.from_options(8, {"warm_up": 9})
+        ActiveBias.from_settings(8, {"warm_up": 9})

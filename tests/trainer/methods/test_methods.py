@@ -18,19 +18,20 @@ from tests.support.tiny import metadata
 from trainer.config import resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.methods.base import VARIANTS, Method, Option, Step, default_warm_up, keep_count, smallest
+from trainer.methods.base import WARM_UP, Method, Step, keep_count, smallest
 from trainer.methods.default import Default
 from trainer.metrics import EVALUATION, PROGRESS, TRAINING
+from trainer.settings import VARIANTS, Setting, option_name, settings_of
 
 EPOCHS = 12
 SAMPLES, BATCH, CLASSES = 11, 6, 4
-OPTIONS = [pytest.param(m, o, id=f"{m.name}-{o.name}") for m in METHODS.values() for o in m.options]
+OPTIONS = [pytest.param(m, name, id=f"{m.name}-{name}") for m in METHODS.values() for name in settings_of(m)]
 
 
 @pytest.fixture(params=[(name, variant) for name in METHODS for variant in VARIANTS], ids="-".join)
 def method(request: pytest.FixtureRequest) -> Method:
     name, variant = request.param
-    return METHODS[name].from_options(EPOCHS, {}, variant)
+    return METHODS[name].from_settings(EPOCHS, {}, variant)
 
 
 def mini_batch(method: Method) -> tuple[np.ndarray, tuple[np.ndarray, ...], dict[str, np.ndarray]]:
@@ -169,8 +170,10 @@ def test_a_method_has_at_least_one_run(method: Method) -> None:
     assert method.num_runs >= 1
 
 
-def test_every_option_is_a_field_and_every_field_an_option(method: Method) -> None:
-    assert [field.name for field in dataclasses.fields(method)] == [option.name for option in method.options]
+def test_every_field_of_a_method_is_a_setting_with_a_source(method: Method) -> None:
+    settings = settings_of(type(method))
+    assert [field.name for field in dataclasses.fields(method)] == [*settings]
+    assert all(setting.help.endswith(".") and setting.source for setting in settings.values())
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -179,62 +182,60 @@ def test_every_option_is_a_field_and_every_field_an_option(method: Method) -> No
 def test_defaults_resolve_for_any_number_of_epochs_and_again_from_what_was_resolved(
     name: str, epochs: int, variant: str
 ) -> None:
-    resolved = METHODS[name].from_options(epochs, {}, variant)
+    resolved = METHODS[name].from_settings(epochs, {}, variant)
     for other in VARIANTS:  # what is given wins over any variant
-        assert METHODS[name].from_options(epochs, dataclasses.asdict(resolved), other) == resolved
-    assert [type(getattr(resolved, option.name)) for option in resolved.options] == [o.kind for o in resolved.options]
-    for option in resolved.options:
-        value: Any = getattr(resolved, option.name)
-        assert option.minimum is None or value >= option.minimum
-        assert option.maximum is None or value <= option.maximum
-        assert not option.choices or value in option.choices
+        assert METHODS[name].from_settings(epochs, dataclasses.asdict(resolved), other) == resolved
+    for option, setting in settings_of(METHODS[name]).items():
+        value = getattr(resolved, option)
+        assert type(value) is setting.kind
+        setting.check(option, value)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("method_type", "option"), OPTIONS)
-def test_an_option_that_is_given_is_taken(method_type: type[Method], option: Option, variant: str) -> None:
-    for legal in option.choices or (option.kind(option.minimum or 0),):
-        given = {option.name: legal, **companions(method_type, option)}
-        assert getattr(method_type.from_options(EPOCHS, given, variant), option.name) == legal
+def test_an_option_that_is_given_is_taken(method_type: type[Method], option: str, variant: str) -> None:
+    setting = settings_of(method_type)[option]
+    for legal in setting.choices or (setting.kind(setting.minimum or 0),):
+        values = {option: legal, **companions(method_type, option)}
+        assert getattr(method_type.from_settings(EPOCHS, values, variant), option) == legal
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_unknown_variant_is_an_error(name: str) -> None:
     with pytest.raises(TrainerError, match="--variant latest: one of paper, official, official-2019 is expected"):
-        METHODS[name].from_options(EPOCHS, {}, "latest")
+        METHODS[name].from_settings(EPOCHS, {}, "latest")
 
 
-def companions(method_type: type[Method], option: Option) -> dict[str, Any]:
+def companions(method_type: type[Method], option: str) -> dict[str, Any]:
     """What a lowest value of `option` needs beside it."""
-    has_history = any(other.name == "history_length" for other in method_type.options)
-    return {"history_length": 1} if option.name == "warm_up" and has_history else {}
+    return {"history_length": 1} if option == "warm_up" and "history_length" in settings_of(method_type) else {}
 
 
-def out_of_range(option: Option) -> list[Any]:
-    if option.choices:
-        return ["no such choice"]
-    below = [] if option.minimum is None else [option.kind(option.minimum - 1)]
-    above = [] if option.maximum is None else [option.kind(option.maximum + 1)]
-    return [*below, *above] + [math.nan] * (option.kind is float)
+def out_of_range(setting: Setting) -> list[Any]:
+    if setting.choices:
+        return ["no such choice", 1, None]
+    below = [] if setting.minimum is None else [setting.kind(setting.minimum - 1)]
+    above = [] if setting.maximum is None else [setting.kind(setting.maximum + 1)]
+    return [*below, *above, "1", True, None] + [math.nan] * (setting.kind is float)
 
 
 @pytest.mark.parametrize(
     ("method_type", "option", "value"),
     [
-        pytest.param(m, o, v, id=f"{m.name}-{o.name}-{v}")
+        pytest.param(m, name, v, id=f"{m.name}-{name}-{v!r}")
         for m in METHODS.values()
-        for o in m.options
-        for v in out_of_range(o)
+        for name, setting in settings_of(m).items()
+        for v in out_of_range(setting)
     ],
 )
-def test_an_option_out_of_range_is_an_error(method_type: type[Method], option: Option, value: Any) -> None:
+def test_an_option_out_of_range_is_an_error(method_type: type[Method], option: str, value: Any) -> None:
     dataset = Dataset(Path("nowhere"), metadata())
-    with pytest.raises(TrainerError, match=option.name.replace("_", "-")):
+    with pytest.raises(TrainerError, match=option_name(option)):
         resolve(
             method_type.name,
             dataset,
             epochs=EPOCHS,
-            method_options={option.name: value, **companions(method_type, option)},
+            method_options={option: value, **companions(method_type, option)},
         )
 
 
@@ -307,4 +308,4 @@ def test_keep_count_is_exact_for_rates_that_are_counts_of_samples(count: int) ->
 
 @pytest.mark.parametrize(("epochs", "warm_up"), [(1, 1), (2, 1), (4, 1), (8, 2), (40, 10), (100, 25)])
 def test_the_default_warm_up_is_a_quarter_of_the_epochs(epochs: int, warm_up: int) -> None:
-    assert default_warm_up(epochs) == warm_up
+    assert WARM_UP.value({"epochs": epochs}) == warm_up

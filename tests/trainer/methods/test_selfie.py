@@ -347,14 +347,14 @@ def test_restart_lowers_the_noise_rate_to_the_share_never_refurbished_and_never_
 
 
 def test_the_official_variant_is_four_runs_unless_restarts_are_given() -> None:
-    official = Selfie.from_options(100, {}, "official")
+    official = Selfie.from_settings(100, {}, "official")
     assert official.num_runs == 4
-    assert official == replace(Selfie.from_options(100, {}, "paper"), restarts=3, passes=2, history_start="zeros")
-    assert Selfie.from_options(100, {}, "official-2019") == replace(
+    assert official == replace(Selfie.from_settings(100, {}, "paper"), restarts=3, passes=2, history_start="zeros")
+    assert Selfie.from_settings(100, {}, "official-2019") == replace(
         official, warm_up_labels="given", restart_noise_rate="kept"
     )
-    assert Selfie.from_options(100, {}).num_runs == 3
-    assert Selfie.from_options(100, {"restarts": 0}, "official").num_runs == 1
+    assert Selfie.from_settings(100, {}).num_runs == 3
+    assert Selfie.from_settings(100, {"restarts": 0}, "official").num_runs == 1
 
 
 def test_a_history_too_short_to_tell_is_remarked_upon() -> None:
