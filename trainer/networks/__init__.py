@@ -42,6 +42,16 @@ def _densenet(depth: int, parameters: int) -> NetworkSpec:
     )
 
 
+def _resnet(depth: int, blocks: tuple[int, ...], parameters: int) -> NetworkSpec:
+    return NetworkSpec(
+        f"ResNet of {depth} layers with a stem for 32x32 images, as in ELR and CIFAR-N",
+        "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016",
+        parameters,
+        "trainer.networks.resnet:resnet",
+        {"blocks": blocks},
+    )
+
+
 NETWORKS: dict[str, NetworkSpec] = {
     "densenet-10-12": _densenet(10, 37_762),
     "densenet-25-12": _densenet(25, 362_242),
@@ -52,11 +62,53 @@ NETWORKS: dict[str, NetworkSpec] = {
         38_975_306,
         "trainer.networks.vgg:vgg19",
     ),
+    "resnet-18": _resnet(18, (2, 2, 2, 2), 11_173_962),
+    "resnet-34": _resnet(34, (3, 4, 6, 3), 21_282_122),
+    "preact-resnet-18": NetworkSpec(
+        "pre-activation ResNet of 18 layers with a stem for 32x32 images, as in DivideMix",
+        "He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, ECCV 2016",
+        11_171_274,
+        "trainer.networks.resnet:preact_resnet",
+        {"blocks": (2, 2, 2, 2)},
+    ),
+    "wide-resnet-28-10": NetworkSpec(
+        "Wide ResNet of 28 layers, ten times as wide, without dropout",
+        "Zagoruyko, Komodakis: Wide Residual Networks, BMVC 2016",
+        36_479_194,
+        "trainer.networks.resnet:wide_resnet",
+        {"depth": 28, "width": 10},
+    ),
+    "cnn-9": NetworkSpec(
+        "nine layers with leaky ReLU, dropout 0.25 of whole feature maps, as in Co-teaching",
+        "Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama: Co-teaching: Robust Training of Deep Neural Networks with "
+        "Extremely Noisy Labels, NIPS 2018",
+        4_434_570,
+        "trainer.networks.plain_cnn:cnn_9",
+    ),
+    "cnn-7": NetworkSpec(
+        "seven layers, as in JoCoR",
+        "Wei, Feng, Chen, An: Combating Noisy Labels by Agreement: A Joint Training Method with Co-Regularization, "
+        "CVPR 2020",
+        518_150,
+        "trainer.networks.plain_cnn:cnn_7",
+    ),
     "small-cnn": NetworkSpec(
         "three convolutions and a dense layer, batch norm; trains on a CPU",
         "none: this package's own",
         357_290,
         "trainer.networks.small_cnn:small_cnn",
+    ),
+    "linear": NetworkSpec(
+        "a linear classifier, for features",
+        "none: multinomial logistic regression",
+        30_730,
+        "trainer.networks.perceptron:linear",
+    ),
+    "mlp": NetworkSpec(
+        "a hidden layer of 256 units, for features; as JoCoR's for MNIST",
+        "Wei, Feng, Chen, An: Combating Noisy Labels by Agreement, CVPR 2020",
+        789_258,
+        "trainer.networks.perceptron:mlp",
     ),
 }
 
@@ -67,7 +119,7 @@ DTYPE_POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bf
 
 def build_network(
     name: str,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     num_classes: int,
     rng: np.random.Generator,
     precision: str = "float32",
@@ -75,8 +127,8 @@ def build_network(
     """The network `name` as a keras.Model.
 
     Args:
-        input_shape: (H, W, C). rng: gives initial weights and dropout seeds. precision: of DTYPE_POLICIES; what the
-            network computes in.
+        input_shape: (H, W, C), or (D,) for features. rng: gives initial weights and dropout seeds.
+        precision: of DTYPE_POLICIES; what the network computes in.
 
     Raises:
         TrainerError: no such network.

@@ -58,8 +58,29 @@ class GlorotUniform(keras.initializers.Initializer):
         return keras.ops.convert_to_tensor(self.rng.uniform(-limit, limit, shape), dtype=dtype)
 
 
+class TorchUniform(keras.initializers.Initializer):
+    """Uniform in ±1 / sqrt(fan-in), PyTorch's default for kernels and for biases.
+
+    Args:
+        fan_in: inputs of a unit, which the shape of a bias does not tell; None for a kernel.
+    """
+
+    def __init__(self, rng: np.random.Generator, fan_in: int | None = None) -> None:
+        self.rng, self.fan_in = rng, fan_in
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        limit = 1 / np.sqrt(self.fan_in or np.prod(shape[:-1]))
+        return keras.ops.convert_to_tensor(self.rng.uniform(-limit, limit, shape), dtype=dtype)
+
+
 Initial = Callable[[np.random.Generator], keras.initializers.Initializer]
 """Makes an initializer that draws from a generator."""
+
+
+def he_fan_out(filters: int, size: int) -> Initial:
+    """Normal numbers of standard deviation sqrt(2 / fan-out), for a convolution of `size` x `size` (He et al. 2015)."""
+    return lambda rng: Normal(rng, float(np.sqrt(2 / (size * size * filters))))
+
 
 _visible: ContextVar[Tensor | None] = ContextVar("visible", default=None)
 
@@ -104,20 +125,61 @@ def pointwise(x: Tensor, filters: int, rng: np.random.Generator) -> Tensor:
     return keras.layers.Conv2D(filters, 1, padding="same", use_bias=False, kernel_initializer=HeNormal(rng))(x)
 
 
+def padded_convolution(
+    x: Tensor,
+    filters: int,
+    size: int,
+    rng: np.random.Generator,
+    initial: Initial,
+    stride: int = 1,
+    *,
+    bias: bool = False,
+    padded: bool = True,
+) -> Tensor:
+    """Convolution with (size - 1) / 2 pixels of padding on each side, whatever the stride, as in PyTorch.
+
+    Args:
+        bias: whether it has one, which starts as PyTorch's. padded: False for no padding.
+    """
+    if padded and size > 1 and stride > 1:
+        # Keras' "same" would pad an even side at its end alone
+        x, padding = keras.layers.ZeroPadding2D(size // 2)(x), "valid"
+    else:
+        padding = "same" if padded else "valid"
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=stride,
+        padding=padding,
+        use_bias=bias,
+        kernel_initializer=initial(rng),
+        bias_initializer=TorchUniform(rng, size * size * x.shape[-1]) if bias else "zeros",
+    )(x)
+
+
 def dense(x: Tensor, units: int, rng: np.random.Generator, initial: Initial = HeNormal) -> Tensor:
-    """Dense layer with bias, which starts at 0."""
-    return keras.layers.Dense(units, kernel_initializer=initial(rng))(x)
+    """Dense layer with a bias, which starts at 0, or as PyTorch's where the kernel does."""
+    return keras.layers.Dense(units, **_dense_initializers(x, rng, initial))(x)
 
 
 def classifier(x: Tensor, num_classes: int, rng: np.random.Generator, initial: Initial = HeNormal) -> Tensor:
     """Dense layer to the logits; in float32 whatever the rest computes in, since losses and choices depend on them."""
-    return keras.layers.Dense(num_classes, kernel_initializer=initial(rng), dtype="float32")(x)
+    return keras.layers.Dense(num_classes, **_dense_initializers(x, rng, initial), dtype="float32")(x)
+
+
+def _dense_initializers(x: Tensor, rng: np.random.Generator, initial: Initial) -> dict[str, Any]:
+    bias = TorchUniform(rng, x.shape[-1]) if initial is TorchUniform else "zeros"
+    return {"kernel_initializer": initial(rng), "bias_initializer": bias}
+
+
+def batch_norm(x: Tensor) -> Tensor:
+    """Batch norm with the momentum and epsilon of all networks; PyTorch's defaults are the same."""
+    return BatchNorm(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON)(x)
 
 
 def norm_relu(x: Tensor) -> Tensor:
     """Batch norm, then ReLU."""
-    x = BatchNorm(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON)(x)
-    return keras.layers.ReLU()(x)
+    return keras.layers.ReLU()(batch_norm(x))
 
 
 def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
