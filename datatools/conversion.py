@@ -15,7 +15,7 @@ import numpy as np
 from datatools.decoding.workers import Decoders, default_workers, start_server
 from datatools.errors import DataToolsError, listed
 from datatools.files.addresses import is_url
-from datatools.format.building import check_free, dataset_directory
+from datatools.format.building import check_free, dataset_directory, dataset_name
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import FILES_CSV, SPLITS, BatchFile, Metadata, write_metadata
 from datatools.format.records import RecordWriter, file_sha256
@@ -126,7 +126,7 @@ def convert(
         with _Splits(image_set, folder, wanted, {"train": spec.train_files, "test": 1}, decoders, progress) as write:
             splits = write.splits()
         metadata = Metadata(
-            name=out.name,
+            name=dataset_name(out),
             image_shape=image_set.image_shape,
             class_names=image_set.class_names,
             splits=splits,

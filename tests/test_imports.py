@@ -25,7 +25,8 @@ DATATOOLS_LAYERS = [
     {"decoding"},
     {"format"},
     {"files"},
-    {"progress", "seeding", "processors"},
+    {"progress", "seeding", "processors", "names"},
+    {"printable"},
     {"errors"},
 ]
 TRAINER_LAYERS = [

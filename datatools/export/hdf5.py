@@ -65,7 +65,7 @@ def _attributes(file: h5py.File, reader: Reader) -> None:
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["name"] = metadata.name
     file.attrs["labels"] = metadata.labels
-    file.attrs.create("class_names", list(metadata.class_names), dtype=h5py.string_dtype())
+    file.attrs.create("class_names", list(reader.class_names("hdf5")), dtype=h5py.string_dtype())
     file.attrs["noise"] = json.dumps(metadata.noise, ensure_ascii=False)
     file.attrs["source"] = json.dumps(metadata.source, ensure_ascii=False)
     file.attrs["image_layout"] = "NHWC"

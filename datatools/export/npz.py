@@ -26,7 +26,7 @@ MAX_TEXT_BYTES = 64 << 20
 def write_npz(reader: Reader, out: Path) -> tuple[str, ...]:
     """Write the archive into the empty file `out`."""
     metadata = reader.dataset.metadata
-    names = np.array(metadata.class_names, f"<U{max(map(len, metadata.class_names))}")
+    names = np.array(reader.class_names("npz"), f"<U{max(map(len, metadata.class_names))}")
     if names.nbytes > MAX_TEXT_BYTES:  # every name takes the room of the longest
         raise DataToolsError(
             f"{reader.dataset.path}: class names of up to {max(map(len, metadata.class_names)):,} characters are too "

@@ -69,6 +69,21 @@ class Reader:
             names.append("replaced_by")
         return tuple(names)
 
+    def class_names(self, to: str) -> tuple[str, ...]:
+        """The names of the classes for a format, `to`, whose texts end at a NUL.
+
+        Raises:
+            DataToolsError: a name has one.
+        """
+        names = self.dataset.metadata.class_names
+        for number, name in enumerate(names):
+            if "\0" in name:
+                raise DataToolsError(
+                    f"{self.dataset.path}: class {number} has a NUL in its name, {name!r:.60}, which {to} cannot hold; "
+                    "export to csv or image-folder"
+                )
+        return names
+
     def rows(self, split: str) -> Iterator[Rows]:
         """The records of a split in record order, about 8 MiB at a time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from datatools.errors import DataToolsError
 from datatools.files.output import FolderKind, check_folder, new_folder
 from datatools.format.dataset import Dataset
 from datatools.format.metadata import DATASET_FILE
+from datatools.names import plain_name
 
 
 def _is_dataset(folder: Path) -> bool:
@@ -35,7 +37,18 @@ def dataset_directory(out: Path, overwrite: bool) -> Iterator[Path]:
 
 def check_free(out: Path, overwrite: bool) -> None:
     """Raise DataToolsError unless a dataset may be written to `out`."""
+    dataset_name(out)
     check_folder(out, overwrite, DATASET_FOLDER)
+
+
+def dataset_name(out: Path) -> str:
+    """What a dataset is called that is made at `out`: the directory's name.
+
+    Raises:
+        DataToolsError: nobody could read a dataset of that name.
+    """
+    place = os.path.abspath(out)  # noqa: PTH100 - resolve() fails for some of the names that are refused here
+    return plain_name(os.path.basename(place), f"--out {out}: the directory's name")  # noqa: PTH119
 
 
 def check_apart(out: Path, dataset: Dataset) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from datatools.errors import DataToolsError
 from datatools.format.records import ImageShape
+from datatools.names import plain_name
 
 FORMAT_VERSION = 1
 PACKAGE = "selfie-noisy-labels"
@@ -24,7 +25,9 @@ MANIFEST_FILE = "manifest.h5"
 FILES_CSV = "files.csv"
 SPLITS = ("train", "test")
 LABEL_STATES = ("clean", "noisy", "unknown")
-MAX_JSON_BYTES = 64 << 20
+MAX_JSON_BYTES = 16 << 20
+MAX_CONTAINERS = 200_000
+"""How many objects and lists dataset.json may hold: each takes 64 bytes of memory and more, in a text of two."""
 MAX_DEPTH = 100
 """How deep the objects and lists of dataset.json may lie in each other; this package writes four levels."""
 MAX_CLASSES = 1 << 20
@@ -121,13 +124,23 @@ class Metadata:
 
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:
-    """Write dataset.json into `folder`."""
+    """Write dataset.json into `folder`.
+
+    Raises:
+        DataToolsError: nobody could read it: a name is no UTF-8 text, there are too many classes, ….
+    """
+    text = metadata.to_json()
     try:
-        data = metadata.to_json().encode()
+        data = text.encode()
+        Metadata.from_json(text)
     except UnicodeEncodeError:
         raise DataToolsError(
             f"{folder.parent}: a name or path with bytes that are no UTF-8 text cannot be written to {DATASET_FILE}; "
             "rename it"
+        ) from None
+    except ValueError as error:
+        raise DataToolsError(
+            f"{folder.parent}: its {DATASET_FILE} could not be read again: {error}; rename or remove what that names"
         ) from None
     (folder / DATASET_FILE).write_bytes(data)
 
@@ -149,6 +162,11 @@ def _parse(text: str) -> dict[str, Any]:
     def no_constant(name: str) -> None:
         raise ValueError(f"{name} is not a number JSON knows")
 
+    # counted before the parser makes an object of each
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(f"larger than {MAX_JSON_BYTES >> 20} MiB")
+    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise ValueError(f"more than {MAX_CONTAINERS:,} objects and lists")
     try:
         value = json.loads(text, parse_constant=no_constant)
         # what cannot be written back as it was read: lone surrogates, numbers beyond a float
@@ -205,15 +223,15 @@ class _Fields:
             raise ValueError(f"'{self.where}{key}' should be one of {', '.join(options)}, is {value!r:.60}")
         return str(value)
 
+    def plain(self, key: str) -> str:
+        """A name that becomes part of a path: that of a downloaded dataset.json must not lead outside its place."""
+        return plain_name(self.get(key, str), f"'{self.where}{key}'", ValueError)
+
     def child(self, key: str) -> _Fields:
         return _Fields(self.get(key, dict), f"{self.where}{key}.")
 
     def batch_file(self) -> BatchFile:
-        name = self.get("name", str)
-        # a name from a downloaded dataset.json must not reach outside its directory
-        if not name or name != Path(name).name or name in (".", "..") or "\0" in name:
-            raise ValueError(f"'{self.where}name' should be a plain file name, is {name!r:.60}")
-        return BatchFile(name, self.whole("records", 1, 2**32), self.digest("sha256"))
+        return BatchFile(self.plain("name"), self.whole("records", 1, 2**32), self.digest("sha256"))
 
     def digest(self, key: str) -> str:
         value = self.get(key, str)
@@ -245,8 +263,10 @@ class _Fields:
             self.get(key, str, optional=True)
         self.get("seed", int, optional=True)
         parent = self.child("parent")
-        parent.get("name", str)
+        parent.plain("name")
         parent.get("sha256", str)
+        if isinstance(self.values.get("donor"), dict):
+            self.child("donor").plain("name")
         return {**dict.fromkeys(("rate", "sampling", "convention", "seed")), **self.values}
 
     def metadata(self) -> Metadata:
@@ -277,7 +297,7 @@ class _Fields:
         if len(set(names_of_files)) != len(names_of_files):
             raise ValueError("'splits' names a file twice, or one that is not a batch file")
         return Metadata(
-            name=self.get("name", str),
+            name=self.plain("name"),
             image_shape=image_shape,
             class_names=tuple(names),
             splits=files,
