@@ -8,14 +8,22 @@ from datatools.errors import DataToolsError
 
 MAX_NAME_BYTES = 255
 """What the common file systems allow."""
-NOT_IN_A_NAME = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
+PART = rf"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f\x7f-\x9f]{{1,{MAX_NAME_BYTES}}}"
+"""One part of a path: no separator, no control character, neither "." nor ".."."""
+NAME = re.compile(PART)
+PATH = re.compile(rf"{PART}(?:/{PART})*")
 
 
 def is_plain_name(name: str) -> bool:
     """Whether `name` is one part of a path: no separator or control character, neither "." nor "..", 1 to 255 bytes."""
-    if name in ("", ".", "..") or NOT_IN_A_NAME.search(name):
+    if not NAME.fullmatch(name):
         return False
-    return len(name) * 4 <= MAX_NAME_BYTES or len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+    return name.isascii() or len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether `path` is made of such parts, with "/" between them: it stays below the folder that it is joined to."""
+    return PATH.fullmatch(path) is not None
 
 
 def plain_name(name: object, what: str, error: type[Exception] = DataToolsError) -> str:

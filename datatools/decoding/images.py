@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ from datatools.format.records import ImageShape
 
 MAX_SIDE = 8192
 """Larger images are refused before they are decoded: a small file can claim gigapixels."""
+MAX_JPEG_SCANS = 100
+"""A progressive JPEG has about ten. Each scan goes over all pixels again, and a few bytes are enough for one."""
+JPEG_MAGIC = b"\xff\xd8\xff"
+JPEG_SCAN = b"\xff\xda"
+JPEG_END = 0xD9
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+JPEG_WITHOUT_LENGTH = frozenset((0x01, 0xD8, *range(0xD0, 0xD8)))
+"""Markers that no segment follows: TEM, SOI, RST0 to RST7."""
 CHUNK_BYTES = 2 << 20
 """Pixels, or encoded bytes, in a chunk at most: what a worker decodes at a time."""
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -100,7 +109,7 @@ def decode_images(
     problems = []
     for number, (name, item) in enumerate(zip(names, data, strict=True)):
         try:
-            pixels[number] = decode_image(_content(item, decoding.limit), origin, name, decoding)
+            pixels[number] = decode_image(image_bytes(item, decoding.limit), origin, name, decoding)
         except DataToolsError as error:
             if not decoding.skip_bad or isinstance(error, ShapeError):
                 raise
@@ -109,7 +118,8 @@ def decode_images(
     return Kept(pixels[kept], kept, tuple(problems)) if decoding.skip_bad else pixels
 
 
-def _content(item: Encoded, limit: int) -> bytes:
+def image_bytes(item: Encoded, limit: int) -> bytes:
+    """The content of an encoded image; raises DataToolsError if it cannot be read or is larger than `limit` bytes."""
     if isinstance(item, bytes):
         return item
     try:
@@ -124,14 +134,7 @@ def decode_image(data: bytes, origin: Path, name: str, decoding: Decoding) -> np
     Raises:
         DataToolsError: not an image of such a format, cut short, too large, or of another shape than wanted.
     """
-    try:
-        with Image.open(io.BytesIO(data), formats=decoding.formats) as image:
-            if max(image.size) > MAX_SIDE:
-                raise too_large(image, origin / name)
-            loaded = rgb(image, decoding.orient)
-    # Pillow's decoders raise nearly anything on damaged data
-    except READ_ERRORS as error:
-        raise unreadable(error, origin / name, decoding.formats) from None
+    loaded = load_image(data, origin / name, decoding.formats, decoding.orient)
     height, width = decoding.shape[1:]
     if loaded.size != (width, height):
         if not decoding.resize:
@@ -144,23 +147,48 @@ def decode_image(data: bytes, origin: Path, name: str, decoding: Decoding) -> np
     return np.frombuffer(loaded.tobytes("raw", "RGB;L"), np.uint8).reshape(height, 3, width).transpose(1, 0, 2)
 
 
-READ_ERRORS = (
-    UnidentifiedImageError,
-    OSError,
-    ValueError,
-    SyntaxError,
-    IndexError,
-    KeyError,
-    TypeError,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-    ZeroDivisionError,
-    Image.DecompressionBombError,
-)
+def load_image(data: bytes, origin: Path, formats: tuple[str, ...], orient: bool) -> Image.Image:
+    """The decoded image in red, green and blue.
+
+    Args:
+        origin: its file, for messages. formats, orient: as in `Decoding`.
+
+    Raises:
+        DataToolsError: not an image of such a format, cut short, too large, or of too many scans.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            if max(image.size) > MAX_SIDE:
+                raise DataToolsError(
+                    f"{origin}: {image.size[0]}x{image.size[1]} pixels, at most {MAX_SIDE}x{MAX_SIDE} are expected; "
+                    "remove it or shrink it"
+                )
+            if data.startswith(JPEG_MAGIC) and (scans := jpeg_scans(data)) > MAX_JPEG_SCANS:
+                raise ValueError(f"{scans:,} scans, at most {MAX_JPEG_SCANS} are expected")
+            return _rgb(image, orient)
+    except (DataToolsError, MemoryError):
+        raise
+    # Pillow's decoders raise nearly anything on damaged data
+    except Exception as error:
+        raise _unreadable(error, origin, formats) from None
 
 
-def rgb(image: Image.Image, orient: bool) -> Image.Image:
+def jpeg_scans(data: bytes) -> int:
+    """How many scans a JPEG has, or a larger number up to MAX_JPEG_SCANS: in time that is linear in its length."""
+    upper_bound = data.count(JPEG_SCAN)
+    if upper_bound <= MAX_JPEG_SCANS:
+        return upper_bound
+    # thumbnails, comments and what follows the image may hold the same bytes: go from marker to marker
+    scans = position = 0
+    while (marker := JPEG_MARKER.search(data, position)) and marker[1][0] != JPEG_END:
+        position = marker.end()
+        if marker[1][0] not in JPEG_WITHOUT_LENGTH:
+            scans += marker[1] == JPEG_SCAN[1:]
+            position += int.from_bytes(data[position : position + 2], "big")
+    return scans
+
+
+def _rgb(image: Image.Image, orient: bool) -> Image.Image:
     """The decoded image in red, green and blue, turned as its EXIF orientation says if that is wanted."""
     if image.mode in DEEP_MODES:
         raise ValueError(f"{image.mode} pixels of more than 8 bits; convert it to 8 bits")
@@ -172,15 +200,7 @@ def rgb(image: Image.Image, orient: bool) -> Image.Image:
     return image
 
 
-def too_large(image: Image.Image, origin: Path) -> DataToolsError:
-    """The one line for an image that claims more than MAX_SIDE pixels a side."""
-    return DataToolsError(
-        f"{origin}: {image.size[0]}x{image.size[1]} pixels, at most {MAX_SIDE}x{MAX_SIDE} are expected; "
-        "remove it or shrink it"
-    )
-
-
-def unreadable(error: Exception, origin: Path, formats: tuple[str, ...]) -> DataToolsError:
+def _unreadable(error: Exception, origin: Path, formats: tuple[str, ...]) -> DataToolsError:
     """The one line for an image that Pillow does not read."""
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     if isinstance(error, UnidentifiedImageError):

@@ -1,33 +1,31 @@
 """Where a source's files lie: a folder or a tar archive, read the same way.
 
-Archives are untrusted. Members are read by name, in place, and never extracted; only plain files are seen; a
-member or an archive that unpacks to more than any image set of this kind is refused.
+Archives are untrusted. Members are read by name, in place, and never extracted; only plain files are seen; an archive
+that unpacks to more, or to more members, than any image set of this kind is refused.
 """
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from datatools.errors import DataToolsError
+from datatools.files import tars
 
-MAX_UNPACKED_BYTES = 1 << 30
-MAX_HEADER_BYTES = 1 << 20
 BROKEN_ARCHIVE = (
     tarfile.TarError,
-    gzip.BadGzipFile,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
     ValueError,
+    OverflowError,  # a seek to an offset beyond 2^63
     NotImplementedError,  # zipfile, for a compression or a version it does not know
     RuntimeError,  # zipfile, for an encrypted member
 )
@@ -67,22 +65,6 @@ class FolderFiles:
         return (self.location / name).open("rb")
 
 
-class _CheckedMember(tarfile.TarInfo):
-    """A header that is looked at before tarfile believes it.
-
-    tarfile reads extended headers (long names, pax) whole, however large they say they are, and goes back and
-    forth without end where a size is negative.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _CheckedMember:
-        member = super().frombuf(buf, encoding, errors)
-        extended = member.type in (*tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-        if member.size < 0 or (extended and member.size > MAX_HEADER_BYTES):
-            raise ValueError(f"a header of {member.size} bytes")
-        return member
-
-
 class TarFiles:
     """The plain files of a tar archive, whatever its compression, whatever folder they are in."""
 
@@ -91,26 +73,15 @@ class TarFiles:
     def __init__(self, location: Path) -> None:
         self.location = location
         with archive_errors(location):
-            self._archive = tarfile.open(location, "r:*", tarinfo=_CheckedMember)  # noqa: SIM115 - lives as long as the source
-            self._members = {PurePosixPath(member.name).name: member for member in self._plain_members()}
-
-    def _plain_members(self) -> Iterator[tarfile.TarInfo]:
-        for member in self._archive:
-            # checked member by member: the archive is unpacked only as far as it was found harmless
-            if member.size < 0 or member.offset_data + member.size > MAX_UNPACKED_BYTES:
-                raise DataToolsError(
-                    f"{self.location}: unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB, so not the archive meant; "
-                    "fetch the official one"
-                )
-            if member.isreg():
-                yield member
+            self._stream = tars.unpacked(location)
+            self._members = {member.name: member for member in tars.plain_files(self._stream)}
 
     def size(self, name: str) -> int | None:
         member = self._members.get(name)
         return None if member is None else member.size
 
     def open(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self._archive.extractfile(self._members[name]))
+        return cast(BinaryIO, tars.MemberFile(self._stream, self._members[name]))
 
 
 @contextmanager
@@ -118,7 +89,9 @@ def archive_errors(location: Path, member: str = "") -> Iterator[None]:
     """Turn what a broken archive, or a broken member of it, raises into one line."""
     try:
         yield
-    except BROKEN_ARCHIVE as error:
+    except (*BROKEN_ARCHIVE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's; what bz2 and gzip say of damaged data has no number
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise DataToolsError(f"{location / member}: damaged or cut short ({reason}); fetch it again") from None
 

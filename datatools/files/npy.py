@@ -67,4 +67,7 @@ def number_array(data: bytes, origin: Path) -> np.ndarray:
             "it is cut short or damaged"
         )
     flat = np.frombuffer(data, header.dtype, offset=header.offset)
-    return flat.reshape(header.shape, order="F" if header.is_fortran else "C")
+    try:
+        return flat.reshape(header.shape, order="F" if header.is_fortran else "C")
+    except ValueError:  # one side is 0, and the others are more than NumPy counts
+        raise DataToolsError(f"{origin}: its header's shape {header.shape} is impossible; it is damaged") from None

@@ -19,6 +19,8 @@ import numpy as np
 from datatools.errors import DataToolsError
 
 PLAIN_KINDS = "biuf"
+MAX_OPCODES = 1_000_000
+"""The largest official file has a fifth of that. An opcode is a byte, and what it makes takes up to 216."""
 
 
 class _RefusedError(Exception):
@@ -128,9 +130,11 @@ class _DataUnpickler(pickle.Unpickler):
         return text.encode("latin-1")
 
 
-def _check_memo(data: bytes) -> None:
-    """Refuse a memo index larger than the file: CPython's unpickler would allocate up to it."""
-    for opcode, argument, _ in pickletools.genops(data):
+def _check_opcodes(data: bytes) -> None:
+    """Refuse too many opcodes, and a memo index larger than the file: CPython's unpickler would allocate up to it."""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if number == MAX_OPCODES:
+            raise _RefusedError(f"more than {MAX_OPCODES:,} opcodes")
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
             raise _RefusedError("the pickle asks for more memory than it can need")
 
@@ -166,7 +170,7 @@ def load_pickle(data: bytes, origin: Path | str, in_array: bool = False) -> dict
     """
     load: Callable[[], Any] = _DataUnpickler(io.BytesIO(data), encoding="bytes").load
     try:
-        _check_memo(data)
+        _check_opcodes(data)
         value = load()
         if in_array and isinstance(value, _Array) and value.item is not None:
             value = value.item

@@ -6,6 +6,7 @@ seen: no links, no `..`, no absolute paths.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import struct
@@ -17,10 +18,15 @@ from typing import Protocol
 
 from datatools.errors import DataToolsError
 from datatools.files.archives import archive_errors
+from datatools.names import is_plain_path
 
 Encoded = bytes | Path
 """An image file on its way to a decoder: its content, or where another process finds it."""
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+DIRECTORY_ENTRY = b"PK\x01\x02"
+MAX_DIRECTORY_BYTES = 64 << 20
+MAX_MEMBERS = 300_000
+"""Tiny-ImageNet has 120,000. zipfile makes an object of each, before anything can be asked."""
 EXTRA_BYTES = 64
 """How much longer a member's own header may be than the directory says, and still be read at once with its content."""
 ENCRYPTED = 1
@@ -48,15 +54,18 @@ class FolderTree:
         self.location = location
 
     def names(self) -> list[str]:
-        return list(self._names(self.location, ""))
+        return list(self._names())
 
-    def _names(self, folder: Path, prefix: str) -> Iterator[str]:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):  # a link to a folder could lead round in a circle
-                    yield from self._names(folder / entry.name, f"{prefix}{entry.name}/")
-                elif entry.is_file():
-                    yield prefix + entry.name
+    def _names(self) -> Iterator[str]:
+        prefixes = [""]
+        while prefixes:
+            prefix = prefixes.pop()
+            with os.scandir(self.location / prefix) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):  # a link to a folder could lead round in a circle
+                        prefixes.append(f"{prefix}{entry.name}/")
+                    elif entry.is_file():
+                        yield prefix + entry.name
 
     def read(self, name: str, limit: int) -> bytes:
         try:
@@ -68,13 +77,26 @@ class FolderTree:
         return self.location / name
 
 
+class _ZipFile(io.BufferedReader):
+    """The file of an archive. zipfile reads the directory in one piece; one beyond an image set's does not reach it."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(f"a directory of {size:,} bytes")
+        data = super().read(size)
+        if data.count(DIRECTORY_ENTRY) > MAX_MEMBERS:
+            raise zipfile.BadZipFile(f"more than {MAX_MEMBERS:,} members")
+        return data
+
+
 class ZipTree:
     """A zip archive."""
 
     def __init__(self, location: Path) -> None:
         self.location = location
         with archive_errors(location):
-            self._file = location.open("rb")
+            self._file = _ZipFile(location.open("rb", buffering=0))
+            self._size = location.stat().st_size
             self._archive = zipfile.ZipFile(self._file)
             self._members = {info.filename: info for info in self._archive.infolist() if _is_plain(info)}
 
@@ -88,6 +110,10 @@ class ZipTree:
         if info.file_size > limit:
             raise _too_large(self.location / name, limit)
         with archive_errors(self.location, name):
+            if not 0 <= info.header_offset < self._size:
+                raise zipfile.BadZipFile("it lies outside the archive")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise NotImplementedError("packed otherwise than by deflate")
             if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & ENCRYPTED:
                 return self._stored(info)
             with self._archive.open(info) as file:
@@ -121,10 +147,8 @@ class ZipTree:
 
 
 def _is_plain(info: zipfile.ZipInfo) -> bool:
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    name = info.filename
-    harmless = not name.startswith("/") and (".." not in name or ".." not in name.split("/"))
-    return harmless and kind in (0, stat.S_IFREG) and not info.is_dir()
+    """Whether it is a plain file with a path that stays inside: no folder, no link."""
+    return stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and is_plain_path(info.filename)
 
 
 def open_tree(location: Path, inner: str) -> Tree:

@@ -158,6 +158,8 @@ def _column(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> 
         raise ValueError(f"'{name}' is not a plain dataset")
     if dataset.shape != shape or dataset.dtype != dtype:
         raise ValueError(f"'{name}' is {dataset.dtype}{dataset.shape}, expected {np.dtype(dtype)}{shape}")
+    if dataset.id.get_storage_size() != dataset.nbytes:  # else a small file would unfold to a matrix of any size
+        raise ValueError(f"'{name}' is not stored whole")
     return np.asarray(dataset[()])
 
 

@@ -21,6 +21,8 @@ from datatools.files.pickles import load_pickle
 
 EXPECTED = "a label file of CIFAR-10N or CIFAR-100N, .pt or .npy"
 ZIP_MAGIC = b"PK\x03\x04"
+DIRECTORY_ENTRY = b"PK\x01\x02"
+MAX_MEMBERS = 10_000
 
 
 def parse(data: bytes, origin: Path) -> dict[str, np.ndarray]:
@@ -58,6 +60,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bytes]:
 
 def _pickle_in_zip(data: bytes, origin: Path) -> bytes:
     try:
+        if data.count(DIRECTORY_ENTRY) > MAX_MEMBERS:
+            raise zipfile.BadZipFile(f"more than {MAX_MEMBERS:,} members")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [member for member in archive.infolist() if member.filename.rpartition("/")[2] == "data.pkl"]
             if len(members) != 1:

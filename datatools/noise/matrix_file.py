@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ CONVENTION = (
     "all labels"
 )
 ROW_SUM_TOLERANCE = 1e-6
+MAX_LINES = 100_000
 EXPECTED = "a CSV or .npy file with one row a class, each a list of probabilities that sum to 1"
 
 
@@ -38,11 +40,10 @@ def parse(data: bytes, origin: Path, class_names: tuple[str, ...]) -> np.ndarray
     Raises:
         DataToolsError: not K x K numbers in [0, 1] whose rows sum to 1; the message names the row.
     """
-    matrix = number_array(data, origin).astype(np.float64) if data.startswith(MAGIC) else _csv(data, origin)
     num_classes = len(class_names)
-    if matrix.shape != (num_classes, num_classes):
-        sides = " x ".join(map(str, matrix.shape)) or "a single number"
-        raise DataToolsError(f"{origin}: {sides}, a {num_classes} x {num_classes} matrix is expected, one row a class")
+    matrix = number_array(data, origin) if data.startswith(MAGIC) else _csv(data, origin, num_classes)
+    _check_shape(matrix.shape, num_classes, origin)
+    matrix = matrix.astype(np.float64)
     for row, name in enumerate(class_names):
         cells = matrix[row]
         wrong = np.flatnonzero(~(np.isfinite(cells) & (cells >= 0)))
@@ -59,22 +60,39 @@ def parse(data: bytes, origin: Path, class_names: tuple[str, ...]) -> np.ndarray
     return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
 
 
-def _csv(data: bytes, origin: Path) -> np.ndarray:
+def _check_shape(shape: tuple[int, ...], num_classes: int, origin: Path) -> None:
+    if shape != (num_classes, num_classes):
+        sides = " x ".join(map(str, shape)) or "a single number"
+        raise DataToolsError(f"{origin}: {sides}, a {num_classes} x {num_classes} matrix is expected, one row a class")
+
+
+def _csv(data: bytes, origin: Path, num_classes: int) -> np.ndarray:
+    """The numbers of a CSV file; of one that is too large the cells are counted and no number is made."""
+    rows: list[np.ndarray] = []
+    lengths: set[int] = set()
+    num_rows = 0
     try:
-        text = data.decode("utf-8-sig")
+        for number, line in enumerate(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig"), 1):
+            if number > MAX_LINES:
+                raise DataToolsError(f"{origin}: more than {MAX_LINES:,} lines; name {EXPECTED}")
+            if not line.strip():
+                continue
+            num_rows += 1
+            lengths.add(line.count(",") + 1)
+            if num_rows <= num_classes and max(lengths) <= num_classes:
+                rows.append(_numbers(line, number, origin))
     except UnicodeDecodeError:
         raise DataToolsError(f"{origin}: neither text nor .npy; name {EXPECTED}") from None
-    rows: list[list[float]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append([float(cell) for cell in line.split(",")])
-        except ValueError:
-            raise DataToolsError(f"{origin}: line {number}, {line[:40]!r}: not numbers parted by commas") from None
-    if not rows:
+    if not num_rows:
         raise DataToolsError(f"{origin}: empty; name {EXPECTED}")
-    if len({len(row) for row in rows}) > 1:
-        lengths = sorted({len(row) for row in rows})
-        raise DataToolsError(f"{origin}: rows of {lengths[0]} to {lengths[-1]} numbers; every row needs as many")
-    return np.array(rows, np.float64)
+    if len(lengths) > 1:
+        raise DataToolsError(f"{origin}: rows of {min(lengths)} to {max(lengths)} numbers; every row needs as many")
+    _check_shape((num_rows, *lengths), num_classes, origin)
+    return np.array(rows)
+
+
+def _numbers(line: str, number: int, origin: Path) -> np.ndarray:
+    try:
+        return np.array([float(cell) for cell in line.split(",")])
+    except ValueError:
+        raise DataToolsError(f"{origin}: line {number}, {line.rstrip()[:40]!r}: not numbers parted by commas") from None

@@ -9,7 +9,6 @@ the other files of its class; never on other classes.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 from collections.abc import Iterator
@@ -17,12 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from datatools.decoding.chunks import Chunk
-from datatools.decoding.images import MAX_SIDE, READ_ERRORS, Decoding, image_chunks, rgb, too_large, unreadable
+from datatools.decoding.images import Decoding, image_bytes, image_chunks, load_image
 from datatools.errors import DataToolsError, listed
-from datatools.files.trees import read_file
 from datatools.format.records import ImageShape
 from datatools.seeding import stream
 from datatools.sources.base import Request, Source, SourceSplit
@@ -93,13 +89,13 @@ def _find(folder: Path, skip_bad: bool) -> Images:
     test: list[tuple[str, int]] = []
     if "test" in top:
         test_classes = _subfolders(folder / "test")
-        if unknown := [name for name in test_classes if name not in classes]:
+        labels = {name: number for number, name in enumerate(classes)}
+        if unknown := [name for name in test_classes if name not in labels]:
             raise DataToolsError(
                 f"{folder / 'test'}: classes without training images ({listed(unknown)}); remove or rename them"
             )
         if not test_classes:
             raise DataToolsError(f"{folder / 'test'}: no class folders in it; fill it, or remove it to split train/")
-        labels = {name: number for number, name in enumerate(classes)}
         test, more = _class_files(folder, "test/", test_classes, skip_bad, labels)
         notices += more
     return Images({"train": train, "test": test}, tuple(classes), tuple(notices))
@@ -142,16 +138,10 @@ def _first_shape(folder: Path, images: Images, skip_bad: bool) -> ImageShape:
     """The shape of the first image that can be read: all must have it."""
     for files in images.splits.values():
         for name, _ in files:
-            origin = folder / name
             try:
-                with Image.open(io.BytesIO(read_file(origin, MAX_IMAGE_BYTES)), formats=PILLOW_FORMATS) as image:
-                    if max(image.size) > MAX_SIDE:
-                        raise too_large(image, origin)
-                    width, height = rgb(image, orient=True).size
+                data = image_bytes(folder / name, MAX_IMAGE_BYTES)
+                width, height = load_image(data, folder / name, PILLOW_FORMATS, orient=True).size
                 return ImageShape(3, height, width)
-            except READ_ERRORS as error:
-                if not skip_bad:
-                    raise unreadable(error, origin, PILLOW_FORMATS) from None
             except DataToolsError:
                 if not skip_bad:
                     raise

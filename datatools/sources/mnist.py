@@ -7,6 +7,7 @@ bytes) and the numbers, row by row. http://yann.lecun.com/exdb/mnist/
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -38,6 +39,8 @@ UINT8 = 0x08
 NUM_CLASSES = 10
 PREFIXES = {"train": "train", "test": "t10k"}
 MAX_RECORDS = 10_000_000
+MAX_PIXELS = 1 << 33
+"""In all images of a file; MNIST has 47 million."""
 
 
 def open_mnist(request: Request) -> Source:
@@ -105,7 +108,11 @@ def _open_idx(path: Path, dimensions: int) -> Iterator[tuple[BinaryIO, tuple[int
         if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, UINT8, dimensions]):
             raise DataToolsError(f"{path}: not an idx file of {dimensions}-dimensional bytes; fetch it again")
         shape = tuple(int(side) for side in np.frombuffer(header[4:], ">u4"))
-        if not 0 < shape[0] <= MAX_RECORDS or any(not 0 < side <= 1024 for side in shape[1:]):
+        if (
+            not 0 < shape[0] <= MAX_RECORDS
+            or any(not 0 < side <= 1024 for side in shape[1:])
+            or (math.prod(shape) > MAX_PIXELS)
+        ):
             raise DataToolsError(f"{path}: dimensions {shape} are not MNIST's; fetch it again")
         yield file, shape
 

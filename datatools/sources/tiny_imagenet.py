@@ -8,6 +8,7 @@ has no labels and is left out.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,8 @@ def _class_names(tree: Tree, prefix: str, classes: list[str]) -> tuple[str, ...]
     words = {wnid: text.strip() for wnid, _, text in (line.partition("\t") for line in lines)}
     full = [words.get(wnid) or wnid for wnid in classes]
     first = [text.split(",")[0] for text in full]
-    return tuple(short if first.count(short) == 1 else text for short, text in zip(first, full, strict=True))
+    counts = Counter(first)
+    return tuple(short if counts[short] == 1 else text for short, text in zip(first, full, strict=True))
 
 
 def _train(names: list[str], classes: list[str]) -> list[Image]:

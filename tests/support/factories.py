@@ -212,6 +212,17 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
+def tar_header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
+    """A tar header whose fields are written as given, with a good checksum."""
+    header = bytearray(512)
+    header[: len(name)] = name
+    header[100:108], header[108:116], header[116:124] = b"0000644\0", b"0000000\0", b"0000000\0"
+    header[124:136], header[136:148], header[148:156] = size, b"00000000000\0", b" " * 8
+    header[156:157], header[257:265] = kind, b"ustar\x0000"
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
 # --- MNIST -----------------------------------------------------------------------------------------------------------
 
 

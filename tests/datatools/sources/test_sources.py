@@ -31,6 +31,7 @@ from tests.support.factories import (
     pack,
     python2_pickle,
     python3_pickle,
+    tar_header,
     tiny_imagenet_set,
     tree,
     write_cifar10_binary,
@@ -355,17 +356,6 @@ def test_cifar10_given_as_cifar100_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def batches(tmp_path: Path) -> Path:
     return write_cifar10_binary(tmp_path / "cifar-10-batches-bin", cifar10_set())
-
-
-def tar_header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
-    """A tar header whose fields are written as given, with a good checksum."""
-    header = bytearray(512)
-    header[: len(name)] = name
-    header[100:108], header[108:116], header[116:124] = b"0000644\0", b"0000000\0", b"0000000\0"
-    header[124:136], header[136:148], header[148:156] = size, b"00000000000\0", b" " * 8
-    header[156:157], header[257:265] = kind, b"ustar\x0000"
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
 
 
 def base256(number: int) -> bytes:
