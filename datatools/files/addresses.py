@@ -12,11 +12,20 @@ from datatools.errors import DataToolsError
 
 @dataclass(frozen=True)
 class Archive:
-    """An official file: the name it is kept under, its address and its published MD5."""
+    """An official file.
+
+    Attributes:
+        name: the name it is kept under. url: its address.
+        md5: as it is published.
+        size: its bytes, or None where that is not known.
+        sha256: computed from a file with the published MD5, or None where there was none.
+    """
 
     name: str
     url: str
     md5: str
+    size: int | None = None
+    sha256: str | None = None
 
 
 def is_url(text: str) -> bool:

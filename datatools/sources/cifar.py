@@ -38,7 +38,7 @@ class Layout:
         label_bytes: of a binary record, in order, as label set names.
         pickle_labels, pickle_names: the pickles' keys of each label set's labels and of its names.
         text_names: file with the names of each label set, beside the binary batches.
-        md5: of the binary and of the python archive, as the set's own page gives them.
+        md5: of the binary and of the python archive, as the set's own page gives them. sizes: their bytes.
     """
 
     title: str
@@ -52,11 +52,13 @@ class Layout:
     pickle_names: dict[str, str]
     text_names: dict[str, str]
     md5: tuple[str, str]
+    sizes: tuple[int, int]
 
     @property
     def archives(self) -> tuple[Archive, ...]:
         names = (f"{self.stem}-binary.tar.gz", f"{self.stem}-python.tar.gz")
-        return tuple(Archive(name, ADDRESS + name, md5) for name, md5 in zip(names, self.md5, strict=True))
+        facts = zip(names, self.md5, self.sizes, strict=True)
+        return tuple(Archive(name, ADDRESS + name, md5, size) for name, md5, size in facts)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -80,6 +82,7 @@ CIFAR10 = Layout(
     pickle_names={"fine": "label_names"},
     text_names={"fine": "batches.meta.txt"},
     md5=("c32a1d4ab5d03f1284b67883e8d87530", "c58f30108f718f92721af3b95e74349a"),
+    sizes=(170_052_171, 170_498_071),
 )
 CIFAR100 = Layout(
     title="CIFAR-100",
@@ -93,6 +96,7 @@ CIFAR100 = Layout(
     pickle_names={"fine": "fine_label_names", "coarse": "coarse_label_names"},
     text_names={"fine": "fine_label_names.txt", "coarse": "coarse_label_names.txt"},
     md5=("03b5dce01913d631647c71ecec9e9cb8", "eb9058c3a382ffc7106e4002c42a8d85"),
+    sizes=(168_513_733, 169_001_437),
 )
 
 

@@ -42,15 +42,15 @@ def locate(request: Request, names: Sequence[str], title: str, official: Sequenc
         raise DataToolsError(f"{request.raw}: no {title} there (looked for {listed(names, 6)}); {hint}")
     archive = official[0]
     target = request.raw / archive.name
-    fetch(archive.url, target, archive.md5, request.progress)
+    fetch(archive.url, target, archive, request.progress)
     return Located(target, (f"{target}: downloaded from {archive.url}, its MD5 is the published one",))
 
 
-def fetch(url: str, target: Path, md5: str | None, progress: Progress) -> None:
+def fetch(url: str, target: Path, official: Archive | None, progress: Progress) -> None:
     """As `files.download.download`, which is loaded here: http and ssl take as long as the decoder of images."""
     from datatools.files.download import download
 
-    download(url, target, md5, progress)
+    download(url, target, official, progress)
 
 
 def _mirrored(url: str, request: Request, official: Sequence[Archive]) -> Located:
@@ -58,11 +58,11 @@ def _mirrored(url: str, request: Request, official: Sequence[Archive]) -> Locate
     target = request.raw / name
     if target.exists():
         return Located(target, (f"{target}: there already, not downloaded again",))
-    md5_by_name = {archive.name: archive.md5 for archive in official}
-    fetch(url, target, md5_by_name.get(name), request.progress)
-    if name in md5_by_name:
+    by_name = {archive.name: archive for archive in official}
+    fetch(url, target, by_name.get(name), request.progress)
+    if name in by_name:
         return Located(target, (f"{target}: downloaded from {url}, its MD5 is the official archive's",))
-    expected = f" ({listed(list(md5_by_name), 6)})" if md5_by_name else ""
+    expected = f" ({listed(list(by_name), 6)})" if by_name else ""
     return Located(
         target, (f"{target}: downloaded unchecked: {name} is not the name of an official archive{expected}",)
     )

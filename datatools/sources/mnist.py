@@ -26,12 +26,27 @@ from datatools.sources.locate import Located, fetch
 
 ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 ARCHIVES = tuple(
-    Archive(name, ADDRESS + name, md5)
-    for name, md5 in (
-        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-        ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
-        ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
-        ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    Archive(name, ADDRESS + name, md5, size, sha256)
+    for name, md5, size, sha256 in (
+        ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422, None),
+        (
+            "train-labels-idx1-ubyte.gz",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            28_881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            "9fb629c4189551a2d022fa330f9573f3",
+            1_648_877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        (
+            "t10k-labels-idx1-ubyte.gz",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            4_542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
     )
 )
 RAW_FOLDERS = ("mnist", "MNIST/raw")
@@ -82,7 +97,7 @@ def _locate(request: Request) -> Located:
     folder = request.raw / RAW_FOLDERS[0]
     for archive in ARCHIVES:
         if not (folder / archive.name).exists():
-            fetch(base + archive.name if base else archive.url, folder / archive.name, archive.md5, request.progress)
+            fetch(base + archive.name if base else archive.url, folder / archive.name, archive, request.progress)
     return Located(folder, (f"{folder}: downloaded from {base or ADDRESS}, the MD5s are the published ones",))
 
 

@@ -25,7 +25,10 @@ from datatools.sources.locate import locate
 
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = Archive(
-    f"{FOLDER}.zip", "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
+    f"{FOLDER}.zip",
+    "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    "90528d7ca1a48142e341f4ef8d21d0de",
+    248_100_043,
 )
 SIDE = 64
 WNID_CHARACTERS = 9

@@ -22,6 +22,7 @@ from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.files import download as downloading
 from datatools.files.addresses import Archive, is_url, url_name
+from datatools.files.connections import Limits
 from datatools.files.download import download
 from datatools.sources import cifar, mnist, tiny_imagenet
 from tests.support.children import environment
@@ -122,15 +123,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread.join()
 
 
-def fetch(server: Server, target: Path, md5: str | None = MD5, timeout: float = 5) -> list[tuple[int, int]]:
+OFFICIAL = Archive("a.bin", "http://nowhere.invalid/a.bin", MD5)
+QUICK = Limits(5)
+
+
+def fetch(
+    server: Server, target: Path, official: Archive | None = OFFICIAL, limits: Limits = QUICK
+) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
-    download(f"{server.url}/a.bin", target, md5, lambda done, total: seen.append((done, total)), timeout)
+    download(f"{server.url}/a.bin", target, official, lambda done, total: seen.append((done, total)), limits)
     return seen
 
 
-def refusal(server: Server, target: Path, md5: str | None = MD5, timeout: float = 5) -> str:
+def refusal(server: Server, target: Path, official: Archive | None = OFFICIAL, limits: Limits = QUICK) -> str:
     with pytest.raises(DataToolsError) as caught:
-        fetch(server, target, md5, timeout)
+        fetch(server, target, official, limits)
     message = str(caught.value)
     assert not target.exists()
     assert "\n" not in message
@@ -205,7 +212,7 @@ def test_another_range_than_asked_for_is_refused(server: Server, tmp_path: Path)
 
 def test_without_a_checksum_a_part_is_never_trusted(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin.part").write_bytes(bytes(5000))
-    fetch(server, tmp_path / "a.bin", md5=None)
+    fetch(server, tmp_path / "a.bin", official=None)
     assert tree(tmp_path) == {"a.bin": CONTENT}
     assert server.how.asked == [("/a.bin", None)]
 
@@ -235,7 +242,7 @@ def test_a_missing_file_is_said(server: Server, tmp_path: Path) -> None:
 def test_a_server_that_falls_silent_is_given_up(server: Server, tmp_path: Path) -> None:
     server.how.seconds = 1.5
     began = time.monotonic()
-    message = refusal(server, tmp_path / "a.bin", timeout=0.2)
+    message = refusal(server, tmp_path / "a.bin", limits=Limits(0.2))
     assert time.monotonic() - began < 1.2
     assert "timed out" in message
     assert tree(tmp_path) == {"a.bin.part": CONTENT[:10]}
@@ -243,7 +250,7 @@ def test_a_server_that_falls_silent_is_given_up(server: Server, tmp_path: Path) 
 
 def test_a_slow_server_is_waited_for(server: Server, tmp_path: Path) -> None:
     server.how.seconds = 0.3
-    fetch(server, tmp_path / "a.bin", timeout=2)
+    fetch(server, tmp_path / "a.bin", limits=Limits(2))
     assert tree(tmp_path) == {"a.bin": CONTENT}
 
 
@@ -294,7 +301,7 @@ def test_nobody_there_is_one_line_with_the_place(tmp_path: Path, server: Server)
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/a.bin"
     with pytest.raises(DataToolsError, match=r"refused.*put it at .*a\.bin, or name a file or a mirror") as caught:
-        download(url, tmp_path / "raw" / "a.bin", MD5, lambda *_: None)
+        download(url, tmp_path / "raw" / "a.bin", OFFICIAL, lambda *_: None)
     assert "\n" not in str(caught.value)
     assert tree(tmp_path) == {}
 
@@ -302,7 +309,7 @@ def test_nobody_there_is_one_line_with_the_place(tmp_path: Path, server: Server)
 def test_a_proxy_is_respected(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.how.files["http://nowhere.invalid/a.bin"] = CONTENT
     monkeypatch.setenv("http_proxy", server.url)
-    download("http://nowhere.invalid/a.bin", tmp_path / "a.bin", MD5, lambda *_: None)
+    download("http://nowhere.invalid/a.bin", tmp_path / "a.bin", OFFICIAL, lambda *_: None)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
@@ -353,7 +360,9 @@ def offer(server: Server, monkeypatch: pytest.MonkeyPatch, archive: Path) -> Arc
     data = archive.read_bytes()
     server.how.files["/cifar-10-binary.tar.gz"] = data
     monkeypatch.setattr(cifar, "ADDRESS", f"{server.url}/")
-    layout = cifar.CIFAR10.__class__(**{**vars(cifar.CIFAR10), "md5": (md5_of(data), "0" * 32)})
+    layout = cifar.CIFAR10.__class__(
+        **{**vars(cifar.CIFAR10), "md5": (md5_of(data), "0" * 32), "sizes": (len(data), 0)}
+    )
     monkeypatch.setattr(cifar, "CIFAR10", layout)
     return layout.archives[0]
 
@@ -414,7 +423,7 @@ def test_a_mirror_of_the_official_archive_is_held_to_its_checksum(
     assert made.dataset.metadata.source["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     again = convert("cifar10", root=tmp_path / "data", source=url, overwrite=True)
     assert "there already" in again.notices[0]
-    server.how.files["/mirror/cifar-10-binary.tar.gz"] = archive.read_bytes() + b"x"
+    server.how.files["/mirror/cifar-10-binary.tar.gz"] = archive.read_bytes()[:-1] + b"x"
     with pytest.raises(DataToolsError, match="MD5"):
         convert("cifar10", root=tmp_path / "other", source=url)
     assert not list((tmp_path / "other").rglob("*.*"))
@@ -465,18 +474,21 @@ def test_mnist_is_four_files(server: Server, tmp_path: Path, monkeypatch: pytest
 def test_the_published_checksums_are_whole() -> None:
     archives = [*cifar.CIFAR10.archives, *cifar.CIFAR100.archives, tiny_imagenet.ARCHIVE, *mnist.ARCHIVES]
     assert len({archive.md5 for archive in archives}) == len({archive.url for archive in archives}) == 9
+    assert len({archive.size for archive in archives} - {None}) == 9
     for archive in archives:
         assert re.fullmatch(r"[0-9a-f]{32}", archive.md5)
+        assert archive.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", archive.sha256)
         assert url_name(archive.url) == archive.name
 
 
 def test_a_full_disk_is_not_the_servers_fault(tmp_path: Path, server: Server) -> None:
     code = """
 import pathlib, resource, sys
+from datatools.files.addresses import Archive
 from datatools.files.download import download
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
-    download(sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], lambda *_: None)
+    download(sys.argv[1], pathlib.Path(sys.argv[2]), Archive("a", "", sys.argv[3]), lambda *_: None)
 except OSError as error:
     print(type(error).__name__, error.errno)
 """
