@@ -14,6 +14,13 @@ class DataToolsError(Exception):
     """One line for the user: what, where, what was expected, what to do."""
 
 
+class TakenError(DataToolsError):
+    """What was to be written exists already, and it was not asked to be replaced.
+
+    Another process may have made it meanwhile: one that would have made the same can go on with it.
+    """
+
+
 def listed(names: Sequence[object], limit: int = 5) -> str:
     """`names` as "a, b, c", cut after `limit` with the count of the rest."""
     shown = ", ".join(str(name) for name in names[:limit])

@@ -1,23 +1,24 @@
 """The one writer: files, folders and HDF5 files that appear whole or not at all, and what may be written over.
 
-A thing is built beside its place, as `.NAME.partial-XXXX`, and renamed when it is complete. A process that is killed
-leaves at most such a hidden thing, which the next build of the same name removes. What the system refuses (no room, no
-permission) is raised as the OSError that it is.
+A file or folder is built beside its place, as `.NAME.partial-XXXXXXXX`, and takes it when it is complete and on the
+disk (`datatools.files.placing`, `datatools.files.syncing`). A process that is killed leaves at most that hidden name,
+which the next build of the same name removes. What the system refuses (no room, no permission) is raised as the OSError
+that it is; it names the file by the place that it was meant for. docs/reliability.md is what this promises.
 """
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from datatools.errors import DataToolsError
+from datatools.errors import DataToolsError, TakenError
+from datatools.files.placing import PARTIAL, hidden_path, lock, locked, put_new, put_over, remove, restore, sweep
+from datatools.files.syncing import fsync_wanted, sync, sync_tree
+from datatools.files.write_errors import named_as_meant
 
 if TYPE_CHECKING:
     import h5py
@@ -41,7 +42,10 @@ class FolderKind(NamedTuple):
 
 
 def check_file(out: Path, suffixes: Sequence[str], overwrite: bool) -> None:
-    """Raise DataToolsError unless a file of a kind named by `suffixes` (".png", …) may be written to `out`."""
+    """Raise DataToolsError unless a file of a kind named by `suffixes` (".png", …) may be written to `out`.
+
+    It is a TakenError where only `overwrite` is missing.
+    """
     if out.suffix.lower() not in suffixes:
         raise DataToolsError(f"--out {out}: a file name that ends in {' or '.join(suffixes)} is expected")
     if not os.path.lexists(out):
@@ -49,7 +53,7 @@ def check_file(out: Path, suffixes: Sequence[str], overwrite: bool) -> None:
     if out.is_symlink() or not out.is_file():
         raise DataToolsError(f"{out}: exists and is not a plain file; choose another --out")
     if not overwrite:
-        raise DataToolsError(f"{out}: {REPLACE}, or choose another --out")
+        raise TakenError(f"{out}: {REPLACE}, or choose another --out")
 
 
 def check_folder(
@@ -60,24 +64,30 @@ def check_folder(
     option: str = "--out",
     taken: str = REPLACE,
     ignored: Collection[str] = (),
-    error: type[DataToolsError] = DataToolsError,
+    error: type[DataToolsError] | None = None,
 ) -> None:
-    """Raise `error` unless a folder of a kind may be written to `out`: it is new, empty, or one to be replaced.
+    """Raise an error unless a folder of a kind may be written to `out`: it is new, empty, or one to be replaced.
+
+    A folder that a kill left hidden, in the middle of being replaced, is put back first.
 
     Args:
         option: the option by which the user named `out`. taken: what is said where one of this kind stands there.
         ignored: names inside `out` that nobody misses, such as what a killed process left.
+        error: what is raised; where None, a TakenError if only `overwrite` is missing, else a DataToolsError.
     """
     if not os.path.lexists(out):
+        restore(out.absolute())
+    if not os.path.lexists(out):
         return
+    refused = error or DataToolsError
     if out.is_symlink() or not out.is_dir():
-        raise error(f"{out}: exists and is not a folder; choose another {option}")
+        raise refused(f"{out}: exists and is not a folder; choose another {option}")
     if all(entry.name in ignored for entry in out.iterdir()):
         return
     if not kind.is_one(out):
-        raise error(f"{out}: {kind.otherwise}, never overwritten; choose another {option}")
+        raise refused(f"{out}: {kind.otherwise}, never overwritten; choose another {option}")
     if not overwrite:
-        raise error(f"{out}: {taken}, or choose another {option}")
+        raise (error or TakenError)(f"{out}: {taken}, or choose another {option}")
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------
@@ -85,41 +95,61 @@ def check_folder(
 
 @contextmanager
 def new_file(out: Path, suffixes: Sequence[str], overwrite: bool) -> Iterator[Path]:
-    """Yield an empty file that becomes `out` when the block ends without an error; checked by `check_file`."""
+    """Yield an empty file that becomes `out` when the block ends without an error; checked by `check_file`.
+
+    Raises:
+        TakenError: without `overwrite`, something stands there, now or when the block ends.
+    """
     check_file(out, suffixes, overwrite)
-    with atomic_file(out) as partial:
+    with atomic_file(out, overwrite=overwrite) as partial:
         yield partial
 
 
 @contextmanager
 def new_folder(out: Path, overwrite: bool, kind: FolderKind) -> Iterator[Path]:
-    """Yield an empty folder that becomes `out` when the block ends without an error; checked by `check_folder`."""
+    """Yield an empty folder that becomes `out` when the block ends without an error; checked by `check_folder`.
+
+    Raises:
+        TakenError: without `overwrite`, something stands there, now or when the block ends.
+    """
     out = out.absolute()  # "." has neither a name nor a parent
     check_folder(out, overwrite, kind)
-    with atomic_folder(out) as partial:
+    with atomic_folder(out, overwrite=overwrite) as partial:
         yield partial
+        if overwrite:  # who knows what was put there meanwhile
+            check_folder(out, overwrite, kind)
 
 
 @contextmanager
-def atomic_file(path: Path, *, sole_writer: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, *, sole_writer: bool = False, overwrite: bool = True) -> Iterator[Path]:
     """Yield a file beside `path` that takes its place, and that of a file there, when the block ends without an error.
 
     Args:
         sole_writer: the caller sees to it that nobody else writes to the folder, which may then be locked. The file
-            is `partial_path(path)`, and it is not there yet.
+            is `partial_path(path)`, and it is not there yet; `overwrite` is not looked at.
+        overwrite: whether it may take the place of a file.
+
+    Raises:
+        TakenError: without `overwrite`, something stands there when the block ends.
     """
     path = path.absolute()
-    with _lone_partial(path) if sole_writer else _built_beside(path, _make_file) as partial:
+    with _lone_partial(path) if sole_writer else _built_beside(path, _make_file, overwrite) as partial:
         yield partial
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its place, and that of a folder there, when the block ends well.
 
     A folder that stands there is replaced only once the new one is complete.
+
+    Args:
+        overwrite: whether it may take the place of a folder that is not empty.
+
+    Raises:
+        TakenError: without `overwrite`, something stands there when the block ends.
     """
-    with _built_beside(path.absolute(), _make_folder) as partial:
+    with _built_beside(path.absolute(), _make_folder, overwrite) as partial:
         yield partial
 
 
@@ -169,29 +199,41 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def _lone_partial(path: Path) -> Iterator[Path]:
-    partial = partial_path(path)
+    partial, fsync = partial_path(path), fsync_wanted()
     try:
-        yield partial
-        partial.replace(path)
+        with named_as_meant(partial, path):
+            yield partial
+            if fsync:
+                sync(partial)
+            partial.replace(path)
+        if fsync:
+            _sync_names(path, {path.parent})
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def _built_beside(out: Path, create: Callable[[Path], int]) -> Iterator[Path]:
+def _built_beside(out: Path, create: Callable[[Path], int], overwrite: bool) -> Iterator[Path]:
     """Yield what `create` made beside `out`, which is absolute, and put it in place when the block ends well."""
+    fsync = fsync_wanted()
     new_parents = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial, lock = None, None
+    partial, held = None, None
     try:
-        partial, lock = _begin(out, create)
-        yield partial
-        _put_in_place(partial, out)
+        partial, held = _begin(out, create)
+        with named_as_meant(partial, out):
+            yield partial
+            if fsync:
+                sync_tree(partial)
+            with locked(out.parent):
+                (put_over if overwrite else put_new)(partial, out)
+        if fsync:
+            _sync_names(out, {out.parent, *(folder.parent for folder in new_parents)})
     finally:
-        if lock is not None:
-            os.close(lock)
+        if held is not None:
+            os.close(held)
         if partial is not None:
-            _remove(partial)
+            remove(partial)
         if not out.exists():
             with suppress(OSError):  # another build may have put something there
                 for folder in new_parents:
@@ -210,59 +252,22 @@ def _make_file(path: Path) -> int:
 
 
 def _begin(out: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
-    """A new partial thing for `out`, and the descriptor that holds its lock."""
-    parent = os.open(out.parent, os.O_RDONLY)
+    """A new partial file or folder for `out`, and the descriptor that holds its lock."""
+    # one at a time, or another build could take the new partial for a stale one before it is locked
+    with locked(out.parent) as alone:
+        if alone:
+            sweep(out)
+        partial = hidden_path(out, PARTIAL)
+        descriptor = create(partial)
+        lock(descriptor)
+    return partial, descriptor
+
+
+def _sync_names(out: Path, folders: Collection[Path]) -> None:
+    """Wait until the name of `out`, which is in its place, is on the disk."""
     try:
-        # one at a time, or another build could take the new thing for a stale one before it is locked
-        fcntl.flock(parent, fcntl.LOCK_EX)
-        _remove_stale(out)
-        partial = _unique_partial_path(out)
-        lock = create(partial)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    finally:
-        os.close(parent)
-    return partial, lock
-
-
-def _unique_partial_path(out: Path) -> Path:
-    return out.with_name(f".{out.name}.partial-{uuid.uuid4().hex[:8]}")
-
-
-def _put_in_place(partial: Path, out: Path) -> None:
-    if not partial.is_dir() or not out.exists():
-        partial.replace(out)
-        return
-    old = _unique_partial_path(out)  # a folder that is not empty cannot be renamed over
-    out.rename(old)
-    try:
-        partial.rename(out)
-    except BaseException:
-        old.rename(out)
-        raise
-    _remove(old)
-
-
-def _remove_stale(out: Path) -> None:
-    """Remove what killed builds of the same name left; a living build holds a lock on its own."""
-    for stale in out.parent.iterdir():
-        if not stale.name.startswith(f".{out.name}.partial-"):
-            continue
-        try:
-            lock = os.open(stale, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(stale)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        for folder in folders:
+            sync(folder)
+    except OSError as error:
+        reason = f"is complete, but the disk does not confirm that it keeps it ({error.strerror})"
+        raise OSError(error.errno, reason, str(out)) from None
