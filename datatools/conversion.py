@@ -15,6 +15,7 @@ import numpy as np
 from datatools.decoding.workers import Decoders, default_workers, start_server
 from datatools.errors import DataToolsError, listed
 from datatools.files.addresses import is_url
+from datatools.files.write_errors import naming
 from datatools.format.building import check_free, dataset_directory, dataset_name
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import FILES_CSV, SPLITS, BatchFile, Metadata, write_metadata
@@ -177,7 +178,9 @@ class _Splits:
         self._open = ExitStack()
         self._files: Any = None
         if source.keeps_names:
-            file = self._open.enter_context((folder / FILES_CSV).open("x", encoding="utf-8", newline=""))
+            path = folder / FILES_CSV
+            self._open.enter_context(naming(path))
+            file = self._open.enter_context(path.open("x", encoding="utf-8", newline=""))
             self._files = csv.writer(file, lineterminator="\n")
             self._files.writerow(("id", "split", "path"))
 
@@ -254,8 +257,10 @@ class _Splits:
         self.done += len(piece)
         if self._files is None:
             return
+        rows = [(start + number, split, name) for number, name in enumerate(piece.names)]
         try:
-            self._files.writerows((start + number, split, name) for number, name in enumerate(piece.names))
+            with naming(self.folder / FILES_CSV):
+                self._files.writerows(rows)
         except UnicodeEncodeError:
             raise DataToolsError(
                 f"{self.source.location}: a file name in it is no UTF-8 text, which {FILES_CSV} needs; rename it"

@@ -86,6 +86,7 @@ def export_dataset(
     from datatools.export.output import EXPORT_FOLDER
     from datatools.export.rows import Reader
     from datatools.files.output import check_file, check_folder, new_file, new_folder
+    from datatools.files.write_errors import naming
     from datatools.format.building import check_apart
 
     if to not in EXPORTS:
@@ -100,5 +101,5 @@ def export_dataset(
     module, function = spec.writer.split(":")
     write = cast("Callable[[Reader, Path], tuple[str, ...]]", getattr(import_module(module), function))
     place = new_file(out, spec.suffixes, overwrite) if spec.suffixes else new_folder(out, overwrite, EXPORT_FOLDER)
-    with place as partial:
+    with place as partial, naming(partial):
         return write(reader, partial)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from datatools.errors import DataToolsError
 from datatools.export.output import describe_export
 from datatools.export.rows import Reader
 from datatools.export.table import columns, lines
+from datatools.files.copying import copy_file
+from datatools.files.write_errors import naming
 from datatools.format.metadata import DATASET_FILE, MANIFEST_FILE, SPLITS
 from datatools.format.records import ID_BYTES, LABEL_BYTES, file_sha256, record_dtype
 
@@ -115,14 +116,14 @@ def write_croissant(reader: Reader, out: Path) -> tuple[str, ...]:
         DataToolsError: a batch file is not the one dataset.json describes.
     """
     header = (*columns(reader), "file", "offset")
-    with (out / LABELS_FILE).open("w", encoding="utf-8", newline="") as file:
+    with naming(out / LABELS_FILE), (out / LABELS_FILE).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(header)
         for split in SPLITS:
             _copy_split(reader, split, out, table)
     for name in SIDE_FILES:
         if (reader.dataset.path / name).is_file():
-            _copy(reader.dataset.path / name, out / name)
+            copy_file(reader.dataset.path / name, out / name)
     files = [file.name for split in SPLITS for file in reader.dataset.metadata.splits[split]]
     files += [name for name in SIDE_FILES if (out / name).is_file()] + [LABELS_FILE]
     text = json.dumps(_description(reader, out, files, header), indent=2, ensure_ascii=False)
@@ -139,7 +140,7 @@ def _copy_split(reader: Reader, split: str, out: Path, table: Any) -> None:
     for rows in reader.rows(split):
         data = rows.records.tobytes()
         digests[rows.file].update(data)
-        with (out / rows.file).open("ab") as target:
+        with naming(out / rows.file), (out / rows.file).open("ab") as target:
             target.write(data)
         cells = lines(reader, split, rows)
         table.writerows((*line, rows.file, rows.offset + number * size) for number, line in enumerate(cells))
@@ -149,11 +150,6 @@ def _copy_split(reader: Reader, split: str, out: Path, table: Any) -> None:
                 f"{reader.dataset.path / name}: changed since the dataset was made; see `datatools verify` and make it "
                 "anew (--overwrite)"
             )
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as read, target.open("xb") as write:
-        shutil.copyfileobj(read, write)
 
 
 def _description(reader: Reader, out: Path, files: list[str], header: tuple[str, ...]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from datatools.errors import DataToolsError
 from datatools.export.output import describe_export
 from datatools.export.rows import Reader
 from datatools.export.table import columns, lines
+from datatools.files.write_errors import naming
 from datatools.format.metadata import SPLITS
 
 LABELS_FILE = "labels.csv"
@@ -41,7 +42,7 @@ def write_image_folder(reader: Reader, out: Path) -> tuple[str, ...]:
             "holds them; export to hdf5 or npz"
         )
     folders = folder_names(metadata.class_names)
-    with (out / LABELS_FILE).open("w", encoding="utf-8", newline="") as file:
+    with naming(out / LABELS_FILE), (out / LABELS_FILE).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow((*columns(reader), "file"))
         for split in SPLITS:
@@ -64,7 +65,8 @@ def _save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         raise DataToolsError(f"{path.parent.name}/{path.name}: two records have this id; convert the dataset again")
-    Image.fromarray(pixels).save(path, "PNG")
+    with naming(path):
+        Image.fromarray(pixels).save(path, "PNG")
 
 
 def _notices(reader: Reader, folders: Sequence[str]) -> tuple[str, ...]:

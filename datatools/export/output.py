@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datatools.files.output import FolderKind
+from datatools.files.write_errors import naming
 from datatools.format.dataset import Dataset
 from datatools.format.metadata import package_version
 
@@ -29,7 +30,8 @@ def describe_export(folder: Path, to: str, dataset: Dataset, **facts: Any) -> No
         indent=2,
         ensure_ascii=False,
     )
-    (folder / EXPORT_FILE).write_text(text, encoding="utf-8")
+    with naming(folder / EXPORT_FILE):
+        (folder / EXPORT_FILE).write_text(text, encoding="utf-8")
 
 
 def _is_export(folder: Path) -> bool:

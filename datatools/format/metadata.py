@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from datatools.errors import DataToolsError
+from datatools.files.write_errors import naming
 from datatools.format.records import ImageShape
 from datatools.names import plain_name
 
@@ -142,7 +143,8 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
         raise DataToolsError(
             f"{folder.parent}: its {DATASET_FILE} could not be read again: {error}; rename or remove what that names"
         ) from None
-    (folder / DATASET_FILE).write_bytes(data)
+    with naming(folder / DATASET_FILE):
+        (folder / DATASET_FILE).write_bytes(data)
 
 
 def package_version() -> dict[str, str]:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datatools.errors import DataToolsError
+from datatools.files.write_errors import naming
 
 ID_BYTES = 4
 LABEL_BYTES = 4
@@ -153,7 +154,8 @@ class RecordWriter:
             self._digest.update(data)
         else:
             self._hashing.append((memory, self._hasher.submit(self._digest.update, data)))
-        self._file.write(data)
+        with naming(self.path):
+            self._file.write(data)
         if self._hasher is None:
             self._free.append(memory)
         self.records += len(piece)
@@ -177,4 +179,5 @@ class RecordWriter:
             if error is None:
                 self.wait()
         finally:
-            self._file.close()
+            with naming(self.path):  # what is still in memory is written now
+                self._file.close()

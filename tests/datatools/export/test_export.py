@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -175,6 +176,8 @@ def test_a_file_that_cannot_grow_gets_one_line_and_leaves_nothing(tmp_path: Path
     assert (child.returncode, child.stdout) == (1, ""), child.stderr
     assert child.stderr.startswith("datatools: error: ")
     assert child.stderr.count("\n") == 1
+    inside = "" if EXPORTS[to].suffixes else "/"
+    assert re.search(rf"{re.escape(str(out))}{inside}.*: File too large; ", child.stderr)
     assert tree(tmp_path) == before
 
 
