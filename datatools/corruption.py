@@ -109,7 +109,7 @@ def corrupt(
         write_manifest(folder / MANIFEST_FILE, manifest)
         files = copy.finish(progress)
         write_metadata(folder, _metadata(request, drawn, manifest, spec, dataset_name(out), files))
-    return Corrupted(open_dataset(out), manifest, (*drawn.notices, *_notices(request, drawn)))
+    return Corrupted(open_dataset(out), manifest, (*drawn.notices, *_notices(request, drawn, manifest.realised_rate)))
 
 
 def _check_clean(parent: Dataset) -> None:
@@ -215,9 +215,13 @@ def _changes(request: NoiseRequest, drawn: Drawn, records: slice) -> Iterator[Ch
     yield Change("pixels", positions, images_of(drawn.donor, replaced_by[positions]))
 
 
-def _notices(request: NoiseRequest, drawn: Drawn) -> tuple[str, ...]:
+def _notices(request: NoiseRequest, drawn: Drawn, realised_rate: float) -> tuple[str, ...]:
     """What a user would otherwise find out too late."""
     notices = []
+    if realised_rate == 1:
+        what = "label is wrong" if drawn.replaced_by is None else "image is replaced"
+        remedy = "" if request.rate is None else f"; choose a rate below {request.rate:g}, or convert more images"
+        notices.append(f"every {what}, a realised rate of 1: training has nothing to learn from{remedy}")
     if request.parent.metadata.labels == "unknown" and request.rate != 0:
         notices.append(
             "the parent's own labels are of unknown quality: the manifest's clean labels are only its given ones"

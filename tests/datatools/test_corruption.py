@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,6 +235,19 @@ def test_a_realised_rate_far_from_the_requested_is_said(tmp_path: Path) -> None:
     parent = clean_dataset(tmp_path / "clean", train=40, num_classes=10)  # four images a class
     notices = corrupt(parent, rate=0.4, noise="pair").notices
     assert any("0.5 where 0.4 was asked for" in notice for notice in notices)
+
+
+@pytest.mark.parametrize("noise", ["pair", "symmetric", "open-set"])
+def test_a_rate_so_high_that_nothing_is_left_is_said(tmp_path: Path, noise: str) -> None:
+    parent = clean_dataset(tmp_path / "clean", train=40)
+    options: dict[str, Any] = {"donor": clean_dataset(tmp_path / "donor", seed=1).path} if noise == "open-set" else {}
+    made = corrupt(parent, rate=0.999, noise=noise, **options)
+    assert made.manifest.realised_rate == 1
+    [notice] = [notice for notice in made.notices if "a realised rate of 1" in notice]
+    assert notice.startswith("every image is replaced" if noise == "open-set" else "every label is wrong")
+    assert notice.endswith("choose a rate below 0.999, or convert more images")
+    lower = corrupt(parent, rate=0.9, noise=noise, **options)
+    assert not any("a realised rate of 1" in notice for notice in lower.notices)
 
 
 def test_labels_of_unknown_quality_are_said_to_be_so(tmp_path: Path) -> None:
