@@ -9,7 +9,7 @@ from types import TracebackType
 
 import click
 
-from datatools.commands.options import overwrite_option, print_notices, root_option
+from datatools.commands.options import no_fsync_option, overwrite_option, print_notices, root_option
 from datatools.sources import SOURCES
 
 
@@ -70,6 +70,7 @@ from datatools.sources import SOURCES
     "8; 1 where nothing is to be decoded]",
 )
 @overwrite_option
+@no_fsync_option
 def convert(
     dataset: str,
     source: str | None,

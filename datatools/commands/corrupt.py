@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from datatools.commands.options import overwrite_option, print_notices, root_option
+from datatools.commands.options import no_fsync_option, overwrite_option, print_notices, root_option
 from datatools.errors import DataToolsError
 from datatools.noise import ALIASES, NOISE_TYPES, noise_type
 from datatools.noise.base import check_options
@@ -84,6 +84,7 @@ def _takers(option: str) -> str:
     help=f"Converted dataset whose training images are put in.  [default: none; needed by {_takers('donor')}]",
 )
 @overwrite_option
+@no_fsync_option
 def corrupt(noise: str, data: Path | None, out: Path | None, root: Path, overwrite: bool, **options: Any) -> None:
     """Give a clean dataset wrong labels.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from datatools.commands.options import directory_argument, print_notices
+from datatools.commands.options import directory_argument, no_fsync_option, print_notices
 from datatools.export import EXPORTS
 
 
@@ -24,6 +24,7 @@ from datatools.export import EXPORTS
     is_flag=True,
     help="Replace a file of that kind, or a folder that an earlier export made; only once the new one is complete.",
 )
+@no_fsync_option
 def export(directory: Path, to: str, out: Path, overwrite: bool) -> None:
     """Write a dataset in another format.
 

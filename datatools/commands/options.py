@@ -20,6 +20,23 @@ overwrite_option = click.option(
     is_flag=True,
     help="Replace a dataset that stands there; only once the new one is complete.",
 )
+
+
+def _switch_fsync_off(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from datatools.files.syncing import no_fsync
+
+        context.with_resource(no_fsync())
+
+
+no_fsync_option = click.option(
+    "--no-fsync",
+    is_flag=True,
+    expose_value=False,
+    callback=_switch_fsync_off,
+    help="Do not wait until the files are on the disk: faster, and lost in a power cut soon after. "
+    "DATATOOLS_FSYNC=off does the same.",
+)
 directory_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
 

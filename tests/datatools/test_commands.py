@@ -402,6 +402,31 @@ def test_a_path_of_any_bytes_is_no_traceback(tmp_path: Path, name: bytes) -> Non
             assert not (tmp_path / out).exists()
 
 
+@pytest.mark.parametrize("command", ["convert", "corrupt", "export"])
+def test_the_files_are_synced_unless_that_is_switched_off(
+    tmp_path: Path, datatools: Command, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    write_cifar10_binary(tmp_path / "good", cifar10_set())
+    clean_dataset(tmp_path / "clean")
+    arguments = {
+        "convert": [*CONVERT, "--source", "good", "--out", "out"],
+        "corrupt": [*CORRUPT, "0.2", "--data", "clean", "--out", "out"],
+        "export": ["export", "clean", "--to", "image-folder", "--out", "out"],
+    }[command]
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.delenv("DATATOOLS_FSYNC", raising=False)
+    assert datatools(*arguments).code == 0
+    files = sum(path.is_file() for path in (tmp_path / "out").rglob("*"))
+    assert len(synced) > files
+    synced.clear()
+    assert datatools(*arguments, "--overwrite", "--no-fsync").code == 0
+    assert synced == []
+    assert "DATATOOLS_FSYNC" not in os.environ
+    assert datatools(*arguments, "--overwrite").code == 0
+    assert len(synced) > files
+
+
 # --- no room ---------------------------------------------------------------------------------------------------------
 
 LIMITED = """
@@ -425,7 +450,8 @@ def test_convert_leaves_nothing_where_a_file_cannot_grow(tmp_path: Path, room: i
     write_cifar10_binary(tmp_path / "good", cifar10_set(50, 20))
     before = tree(tmp_path)
     child = run_python(LIMITED, room, *CONVERT, "--source", "good", "--out", "out", cwd=tmp_path)
-    assert_refused(Outcome(child.returncode, child.stdout, child.stderr), "")
+    assert_refused(Outcome(child.returncode, child.stdout, child.stderr), "_batch")
+    assert re.search(r"/out/(data_batch_1|test_batch)\.bin: File too large; ", child.stderr)
     assert tree(tmp_path) == before
 
 
@@ -433,7 +459,8 @@ def test_convert_leaves_nothing_where_a_file_cannot_grow(tmp_path: Path, room: i
 def test_corrupt_leaves_nothing_where_a_file_cannot_grow(tmp_path: Path, many_classes: Dataset, room: int) -> None:
     before = tree(tmp_path)
     child = run_python(LIMITED, room, *CORRUPT, 0.5, "--data", many_classes.path, cwd=tmp_path)
-    assert_refused(Outcome(child.returncode, child.stdout, child.stderr), "")
+    assert_refused(Outcome(child.returncode, child.stdout, child.stderr), "File too large")
+    assert re.search(r"/clean-pair-0.5-seed0/(\w+_batch(_1)?\.bin|manifest\.h5|dataset\.json): ", child.stderr)
     assert tree(tmp_path) == before
 
 
@@ -460,9 +487,11 @@ def test_a_full_disk_gets_one_line_and_leaves_nothing(small_disk: Path, many_cla
         [*CONVERT, "--source", "good", "--out", "disk/out"],
         ["convert", "--dataset", "tiny-imagenet", "--source", str(images), "--out", "disk/out", "--workers", "2"],
         [*CORRUPT, "0.5", "--data", many_classes.path, "--out", "disk/out"],
+        ["export", many_classes.path, "--to", "image-folder", "--out", "disk/out"],
     ):
         outcome = in_child(*arguments, cwd=small_disk.parent)
-        assert_refused(outcome, "")
+        assert_refused(outcome, "No space left on device")
+        assert re.search(r"/disk/out/\S+: No space", outcome.err), outcome.err
         assert [path.name for path in small_disk.iterdir()] == ["other"]
 
 
