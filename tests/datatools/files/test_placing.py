@@ -215,7 +215,7 @@ def test_what_a_kill_left_is_swept_and_what_lives_is_not(tmp_path: Path, make: M
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_only_leftovers_of_the_same_name_are_swept(tmp_path: Path) -> None:
+def test_what_only_looks_like_a_leftover_stays(tmp_path: Path) -> None:
     names = {".out.partial-notes", ".out.partial", ".out.partial-0000000", ".outer.partial-00000000", ".out.old-mine"}
     for name in names:
         (tmp_path / name).write_text("mine")

@@ -167,8 +167,8 @@ def test_a_living_build_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out", "o[u]t", "o*", "o?t"])
 def test_only_leftovers_of_the_same_name_are_swept(tmp_path: Path, name: str) -> None:
-    others = [tmp_path / ".other.partial-abcd", tmp_path / ".out-2.partial-abcd", tmp_path / ".oxt.partial-abcd"]
-    own = tmp_path / f".{name}.partial-abcd"
+    others = [tmp_path / ".other.partial-0123abcd", tmp_path / ".out-2.partial-abcd", tmp_path / ".oxt.partial-abcd"]
+    own = tmp_path / f".{name}.partial-0123abcd"
     for folder in (*others, own):
         folder.mkdir()
     build(tmp_path / name, "new")
