@@ -121,19 +121,21 @@ def new_folder(out: Path, overwrite: bool, kind: FolderKind) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_file(path: Path, *, sole_writer: bool = False, overwrite: bool = True) -> Iterator[Path]:
+def atomic_file(path: Path, *, sole_writer: bool = False, overwrite: bool = True, fsync: bool = True) -> Iterator[Path]:
     """Yield a file beside `path` that takes its place, and that of a file there, when the block ends without an error.
 
     Args:
         sole_writer: the caller sees to it that nobody else writes to the folder, which may then be locked. The file
             is `partial_path(path)`, and it is not there yet; `overwrite` is not looked at.
         overwrite: whether it may take the place of a file.
+        fsync: wait until it is on the disk. Not needed in a folder that is being built, which waits for all its files.
 
     Raises:
         TakenError: without `overwrite`, something stands there when the block ends.
     """
     path = path.absolute()
-    with _lone_partial(path) if sole_writer else _built_beside(path, _make_file, overwrite) as partial:
+    fsync = fsync and fsync_wanted()
+    with _lone_partial(path, fsync) if sole_writer else _built_beside(path, _make_file, overwrite, fsync) as partial:
         yield partial
 
 
@@ -149,7 +151,7 @@ def atomic_folder(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     Raises:
         TakenError: without `overwrite`, something stands there when the block ends.
     """
-    with _built_beside(path.absolute(), _make_folder, overwrite) as partial:
+    with _built_beside(path.absolute(), _make_folder, overwrite, fsync_wanted()) as partial:
         yield partial
 
 
@@ -158,6 +160,7 @@ def atomic_hdf5(
     path: Path,
     *,
     sole_writer: bool = False,
+    fsync: bool = True,
     core: bool = False,
     head: Callable[[memoryview], bytes] | None = None,
     head_bytes: int = 0,
@@ -168,7 +171,7 @@ def atomic_hdf5(
     errors that nobody can catch, and then crashes. The same content gives the same bytes.
 
     Args:
-        sole_writer: as for `atomic_file`.
+        sole_writer, fsync: as for `atomic_file`.
         core: lay the file out as HDF5's core driver does. The content is the same, the bytes are not.
         head: gives what stands before the file, in HDF5's user block, from the bytes of the file.
         head_bytes: how long that is: 512 or a larger power of two.
@@ -187,7 +190,7 @@ def atomic_hdf5(
     before = b"" if head is None else head(content)
     if len(before) != head_bytes:
         raise ValueError(f"a head of {len(before)} bytes where {head_bytes} were announced")
-    with atomic_file(path, sole_writer=sole_writer) as partial, partial.open("wb") as target:
+    with atomic_file(path, sole_writer=sole_writer, fsync=fsync) as partial, partial.open("wb") as target:
         target.write(before)
         target.write(content)
 
@@ -198,8 +201,8 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def _lone_partial(path: Path) -> Iterator[Path]:
-    partial, fsync = partial_path(path), fsync_wanted()
+def _lone_partial(path: Path, fsync: bool) -> Iterator[Path]:
+    partial = partial_path(path)
     try:
         with named_as_meant(partial, path):
             yield partial
@@ -213,9 +216,8 @@ def _lone_partial(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _built_beside(out: Path, create: Callable[[Path], int], overwrite: bool) -> Iterator[Path]:
+def _built_beside(out: Path, create: Callable[[Path], int], overwrite: bool, fsync: bool) -> Iterator[Path]:
     """Yield what `create` made beside `out`, which is absolute, and put it in place when the block ends well."""
-    fsync = fsync_wanted()
     new_parents = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, held = None, None

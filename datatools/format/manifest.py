@@ -78,14 +78,14 @@ def share(mask: np.ndarray) -> float:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write manifest.h5; the same content gives the same bytes.
+    """Write manifest.h5 into a folder that is being built; the same content gives the same bytes.
 
     Raises:
         FileExistsError: there is one already; that of another dataset is never written over.
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    with atomic_hdf5(path, sole_writer=True) as file:
+    with atomic_hdf5(path, sole_writer=True, fsync=False) as file:
         file.create_dataset("id", data=manifest.ids.astype(np.uint32))
         file.create_dataset("clean_label", data=manifest.clean_labels.astype(np.int32))
         file.create_dataset("noisy_label", data=manifest.noisy_labels.astype(np.int32))

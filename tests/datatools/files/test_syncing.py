@@ -79,6 +79,18 @@ def test_an_hdf5_file_is_on_the_disk_before_it_is_in_place(tmp_path: Path, event
     assert events == [("sync", "partial"), ("place", "out.h5"), ("sync", ".")]
 
 
+def test_an_hdf5_file_in_a_folder_that_is_built_is_synced_with_it(tmp_path: Path, events: list[Event]) -> None:
+    with atomic_folder(tmp_path / "out") as partial, atomic_hdf5(partial / "a.h5", sole_writer=True, fsync=False):
+        pass
+    assert events == [
+        ("place", "partial/a.h5"),
+        ("sync", "partial/a.h5"),
+        ("sync", "partial"),
+        ("place", "out"),
+        ("sync", "."),
+    ]
+
+
 def test_the_names_of_new_parent_folders_are_on_the_disk_too(tmp_path: Path, events: list[Event]) -> None:
     with atomic_file(tmp_path / "new" / "newer" / "out") as partial:
         partial.write_text("new")
