@@ -2,6 +2,7 @@
 # make test:       set up, then ruff, mypy and all tests
 # make check:      set up, then ruff, mypy and the fast tests: under a minute on two cores
 # make durations:  run all tests and record in tests/slow_tests.txt which are slow
+# make chaos:      kills, power cuts, full disks and rivals at every point, about a quarter of an hour; SEED=1 for other moments
 # make site:       the documentation as a site, in site/
 # make matrix:     the fast tests on each Python there is of 3.11 to 3.13, and with the oldest dependencies promised
 # make test-browser: set up, then look at the report's page in a headless Chromium, installed with apt where there is none
@@ -14,10 +15,11 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 SEEDS  ?= 0 1 2
 ONLY   ?=
 OUT    ?= quickstart
+SEED   ?= 0
 DATA    = $(OUT)/data
 RUNS    = $(OUT)/runs
 
-.PHONY: help install quickstart check test durations site matrix test-browser test-ray lint docs clean
+.PHONY: help install quickstart check test durations chaos site matrix test-browser test-ray lint docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -68,6 +70,10 @@ durations: $(VENV)/.installed-dev
 	rm -f .durations.tsv
 	$(BIN)/python -m pytest -p tests.durations
 	$(BIN)/python tests/durations.py
+
+# Both the tests marked `chaos` and the fast ones beside them; a line at the end counts what was attempted
+chaos: $(VENV)/.installed-dev
+	CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos --quiet --numprocesses 2
 
 site: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datatools.errors import DataToolsError, TakenError
 from datatools.files.placing import PARTIAL, hidden_path, lock, locked, put_new, put_over, remove, restore, sweep
 from datatools.files.syncing import fsync_wanted, sync, sync_tree
-from datatools.files.write_errors import named_as_meant
+from datatools.files.write_errors import named_as_meant, naming
 
 if TYPE_CHECKING:
     import h5py
@@ -190,7 +190,11 @@ def atomic_hdf5(
     before = b"" if head is None else head(content)
     if len(before) != head_bytes:
         raise ValueError(f"a head of {len(before)} bytes where {head_bytes} were announced")
-    with atomic_file(path, sole_writer=sole_writer, fsync=fsync) as partial, partial.open("wb") as target:
+    with (
+        atomic_file(path, sole_writer=sole_writer, fsync=fsync) as partial,
+        naming(partial),
+        partial.open("wb") as target,
+    ):
         target.write(before)
         target.write(content)
 
@@ -260,7 +264,8 @@ def _begin(out: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
         if alone:
             sweep(out)
         partial = hidden_path(out, PARTIAL)
-        descriptor = create(partial)
+        with named_as_meant(partial, out):
+            descriptor = create(partial)
         lock(descriptor)
     return partial, descriptor
 

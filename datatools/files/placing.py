@@ -100,7 +100,10 @@ def _swap(partial: Path, out: Path) -> None:
         with suppress(OSError):  # not renamed yet, or something stands there already
             old.rename(out)
         raise
-    old.rename(partial)
+    try:
+        old.rename(partial)
+    except OSError:  # the new one is in place: this is no failure any more
+        remove(old)
 
 
 def exchange(path: Path, other: Path) -> bool:
