@@ -17,9 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from machine import real_data
+
+if TYPE_CHECKING:
+    from trainer.metrics import EpochRow
+    from trainer.reporters.base import RunPlan
 
 STARTED = time.monotonic()
 SOURCES = {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}
@@ -142,11 +146,11 @@ class Slice:
         self._begun = time.monotonic()
         return room
 
-    def start(self, facts: dict[str, Any]) -> None:
-        self.shown.start(facts)
-        self._on_cpu, self._epochs, self._last = facts["on_cpu"], [], time.monotonic()
-        self._earlier = [float(row["seconds"]) for row in facts["rows"][-EARLIER_EPOCHS:]]
-        self._compiling = facts["compile_seconds"] or 0.0
+    def start(self, plan: RunPlan) -> None:
+        self.shown.start(plan)
+        self._on_cpu, self._epochs, self._last = plan.on_cpu, [], time.monotonic()
+        self._earlier = [row.seconds for row in plan.rows[-EARLIER_EPOCHS:]]
+        self._compiling = plan.compile_seconds or 0.0
         self._loading = max(0.0, self._last - self._begun - self._compiling)
         if self._on_cpu:
             self._started_up(0.0)
@@ -157,7 +161,7 @@ class Slice:
             self.over = True
             signal.raise_signal(signal.SIGTERM)
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self.shown.epoch(row, seconds_left)
         now = time.monotonic()
         self._epochs.append(now - self._last)

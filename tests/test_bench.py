@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.reported import epoch_row, run_plan
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
+from trainer.metrics import EpochRow
+from trainer.reporters.base import RunPlan
 from trainer.training.stopping import RunStoppedError, stop_on_signals
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -30,20 +34,16 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     return importlib.import_module
 
 
-STARTED: dict[str, Any] = {"rows": [], "compile_seconds": None}
-"""What a reporter is told at the start of a fresh run, as far as a slice asks; on_cpu comes with it."""
-
-
 class Silent:
     """A Reporter that counts the epochs it is told of."""
 
     epochs = 0
 
-    def start(self, facts: dict[str, Any]) -> None: ...
+    def start(self, plan: RunPlan) -> None: ...
 
     def steps(self, done: int, total: int) -> None: ...
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self.epochs += 1
 
     def note(self, text: str) -> None: ...
@@ -233,9 +233,9 @@ def test_one_seed_has_no_deviation(bench: Callable[[str], Any]) -> None:
 def test_cpu_slice_ends_a_run_between_steps(bench: Callable[[str], Any]) -> None:
     own = bench("slices").Slice(0.0, Silent())
     assert own.has_room(), "the first run of a call always begins, or no call would get any further"
-    own.start({**STARTED, "on_cpu": True})
+    own.start(run_plan())
     with stop_on_signals() as stop:
-        own.epoch({}, 10.0)
+        own.epoch(epoch_row(1), 10.0)
         assert not own.over, "an epoch that is over is left alone: it is saved, and evaluated"
         own.steps(1, 10)
         assert stop.signal == "SIGTERM"
@@ -260,12 +260,12 @@ def gpu_call(bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Ca
         own = slices.Slice(8.5, Silent(), started=0.0)
         assert own.has_room()
         now += 10 + compile_seconds
-        rows = [{"seconds": seconds} for seconds in earlier]
-        own.start({"on_cpu": False, "rows": rows, "compile_seconds": compile_seconds})
+        rows = tuple(replace(epoch_row(1), seconds=seconds) for seconds in earlier)
+        own.start(run_plan(on_cpu=False, rows=rows, compile_seconds=compile_seconds))
         with suppress(RunStoppedError):
             for number in range(1000):
                 now += later if number else first
-                own.epoch({}, 1e4)
+                own.epoch(epoch_row(1), 1e4)
         assert own.over
         return own, own.shown.epochs
 
@@ -318,9 +318,9 @@ def test_gpu_slice_has_room_for_another_run_that_compiles_twice_as_long(
     own = slices.Slice(8.5, Silent(), started=0.0)
     assert own.has_room()
     now = 70.0
-    own.start({"on_cpu": False, "rows": [], "compile_seconds": 60.0})
+    own.start(run_plan(on_cpu=False, compile_seconds=60.0))
     now = 100.0
-    own.epoch({}, 0.0)
+    own.epoch(epoch_row(1), 0.0)
     now = 510.0 - 191
     assert own.has_room(), "10 s to load, and twice 60 s to compile and 30 s of an epoch"
     now = 510.0 - 189
@@ -329,8 +329,8 @@ def test_gpu_slice_has_room_for_another_run_that_compiles_twice_as_long(
 
 def test_gpu_slice_lets_a_run_finish_after_its_last_epoch(bench: Callable[[str], Any]) -> None:
     own = bench("slices").Slice(0.0, Silent())
-    own.start({**STARTED, "on_cpu": False})
-    own.epoch({}, 0.0)
+    own.start(run_plan(on_cpu=False))
+    own.epoch(epoch_row(1), 0.0)
     assert not own.over
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from trainer.methods import METHODS
 from trainer.runs.run import Run, load_run
 from trainer.settings import settings_of
 
+if TYPE_CHECKING:
+    from trainer.reporters.base import Reporter
+
 
 def train(
     method: str,
     dataset: Dataset | Path | str,
     directory: Path | str | None = None,
     *,
-    reporter: Any = None,
+    reporter: Reporter | None = None,
     overwrite: bool = False,
     resume: bool = False,
     force: bool = False,
@@ -32,7 +35,7 @@ def train(
     Args:
         method: a name of METHODS. dataset: opened, or its directory.
         directory: of the run; None for runs/DATASET/METHOD-NETWORK-seedSEED.
-        reporter: who is told of it, a `trainer.reporters.base.Reporter`; None for the lines and the bar of the command.
+        reporter: who is told of it; None for the lines and the bar of the command.
         overwrite, resume, force, checkpoint_every: as the options of the command.
         settings: the other options of the command by their names, with underscores, a method's own among them:
             preset, network, epochs, seed, …, warm_up, ….

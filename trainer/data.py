@@ -11,6 +11,7 @@ import numpy as np
 
 from datatools.format.dataset import Dataset
 from datatools.seeding import permutation, stream, uniforms
+from trainer.config import RunConfig
 from trainer.errors import TrainerError
 
 
@@ -215,6 +216,11 @@ def epoch_order(
     order = permutation(seed, "epoch order", num_samples, run, epoch).astype(np.int32)
     size = -(-num_samples // steps)
     return np.concatenate([order, order[: steps * size - num_samples]]).reshape(steps, size)
+
+
+def epoch_batches(config: RunConfig, data: TrainingData, run: int, epoch: int) -> np.ndarray:
+    """(steps, B) int32: the mini-batches of an epoch of a run with these settings; see `epoch_order`."""
+    return epoch_order(data.num_samples, config.batch_size, config.seed, run, epoch, config.sampling)
 
 
 class EpochOrders:

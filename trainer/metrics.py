@@ -6,12 +6,14 @@ on held-out training samples with the labels they have, and never mixed with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from trainer.data import TrainingData
+from trainer.engine import EvaluationTotals
 from trainer.engine.step import suffix
 from trainer.methods.base import Method
 from trainer.methods.metric import Metric
@@ -48,6 +50,58 @@ PROGRESS = (
 )
 LAST_EPOCHS = 10
 """Over how many epochs `mean_last10_test_error` is taken."""
+Figure = float | int | None
+"""The value of a metric: a count is an int; None where an epoch has none."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """A finished epoch: a row of metrics.csv.
+
+    Attributes:
+        run, epoch: from 1. metrics: by column, those that training and evaluation fill.
+        seconds: training time. images_per_second: over that time.
+    """
+
+    run: int
+    epoch: int
+    learning_rate: float
+    metrics: Mapping[str, Figure]
+    seconds: float
+    images_per_second: float
+
+    def value(self, key: str) -> float:
+        """A metric that every epoch of the run has.
+
+        Raises:
+            KeyError: this epoch has none.
+        """
+        figure = self.metrics.get(key)
+        if figure is None:
+            raise KeyError(key)
+        return figure
+
+    def to_json(self) -> dict[str, Figure]:
+        """By column of metrics.csv, as plain values for a checkpoint."""
+        return {
+            "run": self.run,
+            "epoch": self.epoch,
+            "learning_rate": self.learning_rate,
+            **self.metrics,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> EpochRow:
+        """From what `to_json` gave.
+
+        Raises:
+            KeyError: a column that every row has is missing.
+        """
+        metrics = dict(values)
+        others = {field.name: metrics.pop(field.name) for field in fields(cls) if field.name != "metrics"}
+        return cls(metrics=metrics, **others)
 
 
 def totals(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -55,7 +109,7 @@ def totals(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} if parts else {}
 
 
-def training_metrics(steps: dict[str, np.ndarray], method: Method | type[Method]) -> dict[str, Any]:
+def training_metrics(steps: dict[str, np.ndarray], method: Method | type[Method]) -> dict[str, Figure]:
     """The columns that an epoch's training fills.
 
     Args:
@@ -74,21 +128,21 @@ def _suffixes(metric: Metric, method: Method | type[Method]) -> list[str]:
     return [suffix(number) for number in range(method.num_networks if metric.each_network else 1)]
 
 
-def evaluation_metrics(split: str, totals: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def evaluation_metrics(split: str, totals: Sequence[EvaluationTotals]) -> dict[str, Figure]:
     """The columns that an evaluation fills: loss and error of each network, and the first one's balanced error.
 
     Args:
-        totals: for each network "loss", a sum, and "confusion", (K, K).
+        totals: of each network.
     """
-    found: dict[str, Any] = {}
+    figures: dict[str, Figure] = {}
     # an epoch is selected by the first network alone
-    for number, own in enumerate(totals[:1] if split == "validation" else totals):
-        confusion = own["confusion"]
+    for number, network in enumerate(totals[:1] if split == "validation" else totals):
+        confusion = network["confusion"]
         count = int(confusion.sum())
-        found[f"{split}_loss{suffix(number)}"] = own["loss"] / count
-        found[f"{split}_error{suffix(number)}"] = (count - int(np.trace(confusion))) / count
-    found[f"{split}_balanced_error"] = float(np.nanmean(class_errors(totals[0]["confusion"])))
-    return found
+        figures[f"{split}_loss{suffix(number)}"] = network["loss"] / count
+        figures[f"{split}_error{suffix(number)}"] = (count - int(np.trace(confusion))) / count
+    figures[f"{split}_balanced_error"] = float(np.nanmean(class_errors(totals[0]["confusion"])))
+    return figures
 
 
 def class_errors(confusion: np.ndarray) -> np.ndarray:
@@ -101,7 +155,7 @@ def class_errors(confusion: np.ndarray) -> np.ndarray:
 def columns(method: Method, data: TrainingData) -> list[str]:
     """The columns of metrics.csv: those that this method and this dataset can fill."""
     known = data.clean_labels is not None
-    own = [metric for metric in method.metrics if known or not metric.needs_clean]
+    declared = [metric for metric in method.metrics if known or not metric.needs_clean]
     training = [metric.key for metric in TRAINING if known or not metric.needs_clean]
     names = ["run", "epoch", "learning_rate"]
     for number in range(method.num_networks):
@@ -109,9 +163,9 @@ def columns(method: Method, data: TrainingData) -> list[str]:
         names += [f"{key}{mark}" for key in ("train_loss", "train_error", "test_loss", "test_error")]
         names += ["test_balanced_error"] * (not number)
         names += [f"{key}{mark}" for key in training if key not in ("train_loss", "train_error")]
-        names += [f"{metric.key}{mark}" for metric in own if metric.each_network]
+        names += [f"{metric.key}{mark}" for metric in declared if metric.each_network]
     names += [metric.key for metric in EVALUATION if "validation" in data.held_out and "validation" in metric.key]
-    names += [metric.key for metric in own if not metric.each_network]
+    names += [metric.key for metric in declared if not metric.each_network]
     return [*names, "seconds", "images_per_second"]
 
 
@@ -124,7 +178,7 @@ def metric_of(column: str, method: type[Method]) -> Metric | None:
 
 
 def result(
-    method: str, rows: Sequence[dict[str, Any]], num_networks: int, kept: dict[str, np.ndarray], wall_seconds: float
+    method: str, rows: Sequence[EpochRow], num_networks: int, kept: dict[str, np.ndarray], wall_seconds: float
 ) -> dict[str, Any]:
     """result.json: the headline figures are the final run's, of the first network; the best also over all runs.
 
@@ -132,17 +186,17 @@ def result(
         kept: (K, K) confusion matrices of the final run by name: "confusion/last", "confusion/best", and with held-out
             samples "confusion/selected".
     """
-    numbers = sorted({row["run"] for row in rows})
-    runs = [[row for row in rows if row["run"] == number] for number in numbers]
-    each = [_summary(own) for own in runs]
-    second = {"second_network": _errors(row["test_error_2"] for row in runs[-1])} if num_networks > 1 else {}
+    numbers = sorted({row.run for row in rows})
+    runs = [[row for row in rows if row.run == number] for number in numbers]
+    summaries = [_summary(run) for run in runs]
+    second = {"second_network": _errors(row.value("test_error_2") for row in runs[-1])} if num_networks > 1 else {}
     matrices = {key.partition("/")[2]: kept[key] for key in sorted(kept) if key.startswith("confusion/")}
     return {
         "method": method,
-        **each[-1],
-        "best_test_error_all_runs": min(run["best_test_error"] for run in each),
+        **summaries[-1],
+        "best_test_error_all_runs": min(summary["best_test_error"] for summary in summaries),
         **second,
-        "runs": each,
+        "runs": summaries,
         "per_class_test_error": {
             name: [None if np.isnan(share) else float(share) for share in class_errors(matrix)]
             for name, matrix in matrices.items()
@@ -152,14 +206,15 @@ def result(
     }
 
 
-def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _summary(rows: Sequence[EpochRow]) -> dict[str, Any]:
     """A run's figures."""
-    found: dict[str, Any] = _errors(row["test_error"] for row in rows)
-    found["last_test_balanced_error"] = rows[-1]["test_balanced_error"]
-    if rows[0].get("validation_error") is not None:
-        chosen = min(rows, key=lambda row: row["validation_error"])  # the first of equal ones
-        found["selected"] = {key: chosen[key] for key in ("epoch", "validation_error", "test_error")}
-    return found
+    figures: dict[str, Any] = _errors(row.value("test_error") for row in rows)
+    figures["last_test_balanced_error"] = rows[-1].value("test_balanced_error")
+    if rows[0].metrics.get("validation_error") is not None:
+        selected = min(rows, key=lambda row: row.value("validation_error"))  # the first of equal ones
+        errors = {key: selected.value(key) for key in ("validation_error", "test_error")}
+        figures["selected"] = {"epoch": selected.epoch, **errors}
+    return figures
 
 
 def _errors(test_errors: Iterable[float]) -> dict[str, float]:

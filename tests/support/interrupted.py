@@ -11,7 +11,8 @@ import pytest
 
 from datatools.format.dataset import Dataset
 from trainer.config import RunConfig, resolve
-from trainer.reporters.base import Quiet
+from trainer.metrics import EpochRow
+from trainer.reporters.base import Quiet, RunPlan
 from trainer.training.loop import train
 from trainer.training.stopping import RunStoppedError
 
@@ -24,16 +25,16 @@ class Silent(Quiet):
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[EpochRow] = []
         self.started_with: int | None = None
 
-    def start(self, facts: dict[str, Any]) -> None:
-        self.started_with = facts["epochs_done"]
+    def start(self, plan: RunPlan) -> None:
+        self.started_with = plan.epochs_done
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self.rows.append(row)
 
     def finish(self, directory: Path, result: dict[str, Any]) -> None:
@@ -77,7 +78,7 @@ class Crasher(Silent):
         if (self.started_with + len(self.rows), step) == self.place:
             raise CrashError
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         super().epoch(row, seconds_left)
         self._now(None)
 

@@ -20,11 +20,16 @@ import h5py
 
 from datatools.format.dataset import Dataset, open_dataset
 from tests.support.interrupted import Silent, config_for
-from trainer import loop, metrics, run_log
+from trainer import metrics
 from trainer.config import RunConfig
 from trainer.engine import load_backend
+from trainer.metrics import EpochRow
+from trainer.reporters.base import RunPlan
+from trainer.runs.directory import RunLog
+from trainer.training import epochs
 from trainer.training.checkpoint import read_checkpoint
 from trainer.training.code_identity import code_sha256
+from trainer.training.loop import train
 
 RANDOM_KILLS = 20
 LONGEST_DELAY = 0.015
@@ -44,13 +49,13 @@ class Telling(Silent):
         super().__init__()
         self.pipe = pipe
 
-    def start(self, facts: dict[str, Any]) -> None:
+    def start(self, plan: RunPlan) -> None:
         os.write(self.pipe, START)
 
     def steps(self, done: int, total: int) -> None:
         os.write(self.pipe, STEP)
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         os.write(self.pipe, EPOCH)
 
 
@@ -111,7 +116,7 @@ def early_points() -> list[Hook]:
         at_replace("checkpoint.h5", 2),
         at_replace("checkpoint.h5", 2, after=True),
         at_call(h5py.Group, "create_dataset", 60),
-        at_call(run_log.RunLog, "epoch", 2, after=True),
+        at_call(RunLog, "epoch", 2, after=True),
         at_call(metrics, "evaluation_metrics", 2),
     ]
 
@@ -126,7 +131,7 @@ class Killer:
 
     def __init__(self, config: RunConfig, dataset: Dataset, directory: Path) -> None:
         self.config, self.dataset, self.directory = config, dataset, directory
-        self.told, self.kills = 0, 0
+        self.saved, self.kills = 0, 0
 
     def session(self, hook: Hook | None, kill_after: tuple[int, float] | None = None) -> bool:
         """One process, from its start or resume to its end; whether it was killed.
@@ -155,7 +160,7 @@ class Killer:
         try:
             if hook is not None:
                 hook()
-            loop.train(self.config, self.dataset, self.directory, Telling(pipe), resume=True)
+            train(self.config, self.dataset, self.directory, Telling(pipe), resume=True)
             code = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
@@ -176,14 +181,14 @@ class Killer:
     def _look(self, saved: int) -> None:
         """What was told as saved is there, whole, in the checkpoint and in metrics.csv."""
         checkpoint = self.directory / "checkpoint.h5"
-        rows = read_checkpoint(checkpoint).rows if checkpoint.exists() else []
-        assert len(rows) >= self.told + saved, (len(rows), self.told, saved)
-        self.told = len(rows)
+        rows = read_checkpoint(checkpoint).progress.rows if checkpoint.exists() else ()
+        assert len(rows) >= self.saved + saved, (len(rows), self.saved, saved)
+        self.saved = len(rows)
         if rows:
             lines = (self.directory / "metrics.csv").read_text(encoding="utf-8").split("\n")[1:-1]
             assert len(lines) >= len(rows), (lines, len(rows))
             for line, row in zip(lines, rows, strict=False):
-                assert line.startswith(f"{row['run']},{row['epoch']},"), (line, row)
+                assert line.startswith(f"{row.run},{row.epoch},"), (line, row)
 
 
 def main(dataset_path: Path, directory: Path, seed: int) -> None:
@@ -192,7 +197,7 @@ def main(dataset_path: Path, directory: Path, seed: int) -> None:
     from trainer.networks import small_cnn
 
     small_cnn.FILTERS, small_cnn.DENSE_UNITS = (4, 8), 16  # type: ignore[assignment]  # quick to trace
-    loop.CPU_SLICE_SECONDS = 0.0  # a slice is one step
+    epochs.CPU_SLICE_SECONDS = 0.0  # a slice is one step
     code_sha256()  # asked for here, so that every fork has the same: an editor may be at work beside a test
     dataset = open_dataset(dataset_path)
     config = config_for("selfie", dataset, epochs=EPOCHS, method_options=SELFIE)

@@ -213,7 +213,7 @@ def _resumed(
 def _reporter(directory: Path, options: dict[str, Any]) -> Any:
     import sys
 
-    from trainer.reporters.base import Quiet, Several
+    from trainer.reporters.base import Quiet, ReporterGroup
     from trainer.reporters.console import Console
     from trainer.reporters.json_lines import JsonLines
     from trainer.reporters.tensorboard import EventFiles
@@ -222,4 +222,4 @@ def _reporter(directory: Path, options: dict[str, Any]) -> Any:
         shown: Any = JsonLines(sys.stdout)
     else:
         shown = Quiet() if options["quiet"] else Console(options["report_every"])
-    return Several([shown, EventFiles(directory)]) if options["tensorboard"] else shown
+    return ReporterGroup([shown, EventFiles(directory)]) if options["tensorboard"] else shown

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy as np
 
@@ -22,6 +22,13 @@ from trainer.errors import TrainerError
 if TYPE_CHECKING:
     from trainer.data import TrainingData
     from trainer.methods.base import Method
+
+
+class EvaluationTotals(TypedDict):
+    """What a network makes of a split of the dataset: the summed loss, and (K, K) int64 counts, a row a true class."""
+
+    loss: float
+    confusion: np.ndarray
 
 
 class Engine(Protocol):
@@ -66,8 +73,8 @@ class Engine(Protocol):
         The host waits for the device only at the end. However an epoch is cut into calls, the results are the same.
         """
 
-    def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
-        """For each network, over the test or validation split: "loss", a sum, and "confusion", (K, K) int64."""
+    def evaluate(self, split: str = "test") -> list[EvaluationTotals]:
+        """Each network's totals over the test or validation split."""
 
     def parameters(self) -> int:
         """Number of trainable numbers of one network."""
@@ -122,7 +129,7 @@ def quiet_stderr() -> Iterator[None]:
     """
     sys.stderr.flush()
     try:
-        own = os.dup(2)
+        stderr = os.dup(2)
     except OSError:  # no stderr at all
         yield
         return
@@ -131,11 +138,11 @@ def quiet_stderr() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            os.dup2(own, 2)
+            os.dup2(stderr, 2)
             held.seek(0)
             os.write(2, held.read())
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(own, 2)
-            os.close(own)
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -6,10 +6,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
+
+if TYPE_CHECKING:
+    from datatools.format.dataset import Dataset
+    from trainer.config import RunConfig
+    from trainer.data import TrainingData
+    from trainer.metrics import EpochRow
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is about to be trained, as a reporter is told at the start.
+
+    Attributes:
+        directory: the run's.
+        device: in words. streams: whether images come from the host step by step.
+        parameters: trainable numbers of one network. runs: how often the method trains.
+        steps_per_epoch: mini-batches.
+        notices: what the user should know, a line each.
+        compile_seconds: what compiling the training step took; None where nothing is compiled.
+        seconds: estimate for the whole run, also when a part of it is done; None where nothing was timed.
+        rows: the rows of metrics.csv that a resumed run starts from; none for a fresh one.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    data: TrainingData
+    directory: Path
+    device: str
+    on_cpu: bool
+    streams: bool
+    parameters: int
+    runs: int
+    steps_per_epoch: int
+    notices: tuple[str, ...] = ()
+    compile_seconds: float | None = None
+    seconds: float | None = None
+    rows: tuple[EpochRow, ...] = ()
+
+    @property
+    def epochs(self) -> int:
+        """Of all runs."""
+        return self.runs * self.config.epochs
+
+    @property
+    def steps(self) -> int:
+        """Mini-batches of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs a resumed run starts from."""
+        return len(self.rows)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate for what is not done yet; None where nothing was timed."""
+        return None if self.seconds is None else self.seconds * (1 - self.epochs_done / self.epochs)
 
 
 class Reporter(Protocol):
@@ -19,28 +77,14 @@ class Reporter(Protocol):
     reporter has to keep, it keeps when it is told, not at the end.
     """
 
-    def start(self, facts: dict[str, Any]) -> None:
-        """Training is about to begin.
-
-        Args:
-            facts: config (RunConfig), dataset (Dataset), data (TrainingData), directory (Path, the run's), device
-                (str), on_cpu (bool), compile_seconds (float, what compiling the training step took, or None where
-                nothing is compiled), parameters (int, trainable ones of one network), runs (int), notices (lines of
-                text), steps and steps_per_epoch (int), seconds (float or None), epochs_done (int) and rows (list of
-                dict). steps and seconds are those of the whole run, also when a part of it is done; seconds is an
-                estimate, None where nothing was timed. rows are the rows of metrics.csv that a resumed run starts
-                from, epochs_done their number; [] and 0 for a fresh one.
-        """
+    def start(self, plan: RunPlan) -> None:
+        """Training is about to begin."""
 
     def steps(self, done: int, total: int) -> None:
         """`done` of an epoch's `total` mini-batches are trained on."""
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
-        """An epoch is over.
-
-        Args:
-            row: its row of metrics.csv: int, float or None by column. seconds_left: estimate for the rest of the run.
-        """
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
+        """An epoch is over. seconds_left: estimate for the rest of the run."""
 
     def note(self, text: str) -> None:
         """One line that is worth telling, as that a checkpoint was saved on a signal."""
@@ -56,13 +100,13 @@ class Reporter(Protocol):
 class Quiet:
     """A Reporter that prints nothing but the result."""
 
-    def start(self, facts: dict[str, Any]) -> None:
+    def start(self, plan: RunPlan) -> None:
         """Say nothing."""
 
     def steps(self, done: int, total: int) -> None:
         """Say nothing."""
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:
@@ -73,21 +117,21 @@ class Quiet:
             click.echo(line)
 
 
-class Several:
+class ReporterGroup:
     """A Reporter that passes on all it is told to others, in their order."""
 
     def __init__(self, reporters: Iterable[Reporter]) -> None:
         self.reporters = tuple(reporters)
 
-    def start(self, facts: dict[str, Any]) -> None:
+    def start(self, plan: RunPlan) -> None:
         for reporter in self.reporters:
-            reporter.start(facts)
+            reporter.start(plan)
 
     def steps(self, done: int, total: int) -> None:
         for reporter in self.reporters:
             reporter.steps(done, total)
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         for reporter in self.reporters:
             reporter.epoch(row, seconds_left)
 

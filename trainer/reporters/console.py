@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trainer.methods import METHODS
 from trainer.methods.metric import Metric
 from trainer.reporters.base import result_lines
+
+if TYPE_CHECKING:
+    from trainer.metrics import EpochRow, Figure
+    from trainer.reporters.base import RunPlan
 
 LINE_EVERY_SECONDS = 30
 """Where there is no bar, an epoch that takes longer than this has lines within."""
@@ -31,11 +35,11 @@ class Console:
         self.metrics: tuple[Metric, ...] = ()
         self.last_line = time.monotonic()
 
-    def start(self, facts: dict[str, Any]) -> None:
-        for term, value in plan(facts):
+    def start(self, plan: RunPlan) -> None:
+        for term, value in plan_lines(plan):
             click.echo(f"{term:<9} {value}")
-        self.runs, self.epochs = facts["runs"], facts["config"].epochs
-        self.metrics = METHODS[facts["config"].method].metrics
+        self.runs, self.epochs = plan.runs, plan.config.epochs
+        self.metrics = METHODS[plan.config.method].metrics
 
     def steps(self, done: int, total: int) -> None:
         if not self.bar:
@@ -50,18 +54,18 @@ class Console:
                 flush=True,
             )
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self._clear_bar()
-        if row["epoch"] % self.report_every and row["epoch"] != self.epochs:
+        if row.epoch % self.report_every and row.epoch != self.epochs:
             return
-        run = f"run {row['run']}/{self.runs} " if self.runs > 1 else ""
+        run = f"run {row.run}/{self.runs} " if self.runs > 1 else ""
         parts = (
-            f"{run}epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}",
-            f"loss {row['train_loss']:.4f}",
+            f"{run}epoch {row.epoch:>{len(str(self.epochs))}}/{self.epochs}",
+            f"loss {row.value('train_loss'):.4f}",
             _test_error(row),
             _validation_error(row),
-            _own_figures(row, self.metrics),
-            f"{row['images_per_second']:,.0f} images/s",
+            _method_figures(row.metrics, self.metrics),
+            f"{row.images_per_second:,.0f} images/s",
             f"{duration(seconds_left)} left",
         )
         self._line("  ".join(part for part in parts if part))
@@ -84,21 +88,23 @@ class Console:
         self.last_line = time.monotonic()
 
 
-def _test_error(row: dict[str, Any]) -> str:
-    second = row.get("test_error_2")
-    return f"test error {row['test_error']:.2%}" + (f" (second network {second:.2%})" if second is not None else "")
+def _test_error(row: EpochRow) -> str:
+    second = row.metrics.get("test_error_2")
+    return f"test error {row.value('test_error'):.2%}" + (
+        f" (second network {second:.2%})" if second is not None else ""
+    )
 
 
-def _validation_error(row: dict[str, Any]) -> str:
-    error = row.get("validation_error")
+def _validation_error(row: EpochRow) -> str:
+    error = row.metrics.get("validation_error")
     return "" if error is None else f"validation error {error:.2%}"
 
 
-def _own_figures(row: dict[str, Any], metrics: Sequence[Metric]) -> str:
+def _method_figures(figures: Mapping[str, Figure], metrics: Sequence[Metric]) -> str:
     """What the method's own metrics have for the line; a count of 0 is not worth a word."""
     pieces: list[str] = []
     for metric in metrics:
-        value = row.get(metric.key)
+        value = figures.get(metric.key)
         if not metric.line or value is None or (metric.unit == "count" and not value):
             continue
         text = metric.line.format(value)
@@ -119,33 +125,29 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """(term, value) pairs that say what is going to run, on what, and for how long.
-
-    Args:
-        facts: as `Reporter.start` has them.
-    """
-    config, data = facts["config"], facts["data"]
+def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
+    """(term, value) pairs that say what is going to run, on what, and for how long."""
+    config, data = plan.config, plan.data
     height, width, channels = data.image_shape
-    own = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
+    settings = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
     drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
     networks = METHODS[config.method].num_networks
-    seconds = facts["compile_seconds"]
+    seconds = plan.compile_seconds
     compiled = [] if seconds is None else [("compiled", f"the training step, once, in {duration(seconds)}")]
     rows = [
-        ("device", f"{facts['device']} ({config.engine})"),
+        ("device", f"{plan.device} ({config.engine})"),
         *compiled,
         (
             "data",
-            f"{facts['dataset'].path}: {data.num_samples:,} training and {len(data.test_labels):,} test images of "
+            f"{plan.dataset.path}: {data.num_samples:,} training and {len(data.test_labels):,} test images of "
             f"{height}x{width}x{channels}, {data.num_classes} classes",
         ),
         ("noise", f"rate {config.noise_rate:.4g} ({config.noise_rate_from})"),
-        ("method", config.method + (f": {own}" if own else "")),
+        ("method", config.method + (f": {settings}" if settings else "")),
         (
             "network",
             (f"{networks} x " if networks > 1 else "")
-            + f"{config.network}, {facts['parameters']:,} parameters"
+            + f"{config.network}, {plan.parameters:,} parameters"
             + (" each" if networks > 1 else ""),
         ),
         (
@@ -154,10 +156,10 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
             + (f", times {config.drop_factor:g} at epochs {drops}" if drops else "")
             + f"; seed {config.seed}",
         ),
-        ("plan", _extent(facts)),
+        ("plan", _extent(plan)),
     ]
-    rows += [("note", notice) for notice in facts["notices"]]
-    if facts["on_cpu"] and config.preset == "paper" and (_seconds_left(facts) or 0) > HINT_SECONDS:
+    rows += [("note", notice) for notice in plan.notices]
+    if plan.on_cpu and config.preset == "paper" and (plan.seconds_left or 0) > HINT_SECONDS:
         rows.append(
             (
                 "hint",
@@ -167,24 +169,17 @@ def plan(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _extent(facts: dict[str, Any]) -> str:
+def _extent(plan: RunPlan) -> str:
     """How much there is to train, from where on, and for how long."""
-    config = facts["config"]
-    times = f"{facts['runs']} runs x " if facts["runs"] > 1 else ""
+    config = plan.config
+    times = f"{plan.runs} runs x " if plan.runs > 1 else ""
     whole = (
-        f"{times}{config.epochs} epochs x {facts['steps_per_epoch']:,} steps of {config.batch_size} images = "
-        f"{facts['steps']:,} steps"
+        f"{times}{config.epochs} epochs x {plan.steps_per_epoch:,} steps of {config.batch_size} images = "
+        f"{plan.steps:,} steps"
     )
-    left = _seconds_left(facts)
-    if not facts["epochs_done"]:
+    left = plan.seconds_left
+    if not plan.epochs_done:
         return whole if left is None else f"{whole}, about {duration(left)} here"
-    run, epoch = divmod(facts["epochs_done"] - 1, config.epochs)
-    last = (f"run {run + 1}, " if facts["runs"] > 1 else "") + f"epoch {epoch + 1}"
+    run, epoch = divmod(plan.epochs_done - 1, config.epochs)
+    last = (f"run {run + 1}, " if plan.runs > 1 else "") + f"epoch {epoch + 1}"
     return f"{whole}; resumes after {last}" + ("" if left is None else f", about {duration(left)} left here")
-
-
-def _seconds_left(facts: dict[str, Any]) -> float | None:
-    """The estimate for what is not done yet; None where there is none."""
-    if facts["seconds"] is None:
-        return None
-    return float(facts["seconds"]) * (1 - facts["epochs_done"] / (facts["runs"] * facts["config"].epochs))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from trainer.metrics import EpochRow
+    from trainer.reporters.base import RunPlan
 
 LEFT_OUT = "confusion_matrix"
 """Keys of result.json that hold this are left out of the result's line: K x K numbers each."""
@@ -17,36 +21,36 @@ class JsonLines:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
-    def start(self, facts: dict[str, Any]) -> None:
-        config = facts["config"]
+    def start(self, plan: RunPlan) -> None:
+        config = plan.config
         self._write(
             "start",
             {
-                "directory": str(facts["directory"]),
+                "directory": str(plan.directory),
                 "method": config.method,
                 "network": config.network,
-                "dataset": facts["dataset"].metadata.name,
-                "device": facts["device"],
+                "dataset": plan.dataset.metadata.name,
+                "device": plan.device,
                 "engine": config.engine,
                 "seed": config.seed,
                 "epochs": config.epochs,
-                "runs": facts["runs"],
-                "steps": facts["steps"],
-                "epochs_done": facts["epochs_done"],
+                "runs": plan.runs,
+                "steps": plan.steps,
+                "epochs_done": plan.epochs_done,
                 "noise_rate": config.noise_rate,
-                "parameters": facts["parameters"],
-                "compile_seconds": facts["compile_seconds"],
-                "estimated_seconds": facts["seconds"],
+                "parameters": plan.parameters,
+                "compile_seconds": plan.compile_seconds,
+                "estimated_seconds": plan.seconds,
             },
         )
-        for notice in facts["notices"]:
+        for notice in plan.notices:
             self.note(notice)
 
     def steps(self, done: int, total: int) -> None:
         """Say nothing: a line an epoch is enough for a program."""
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
-        self._write("epoch", {**row, "seconds_left": seconds_left})
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
+        self._write("epoch", {**row.to_json(), "seconds_left": seconds_left})
 
     def note(self, text: str) -> None:
         self._write("note", {"text": text})

@@ -12,12 +12,16 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.metrics import metric_of
+
+if TYPE_CHECKING:
+    from trainer.metrics import EpochRow
+    from trainer.reporters.base import RunPlan
 
 DIRECTORY = "tensorboard"
 """Where the event files are, in the run directory."""
@@ -53,18 +57,18 @@ class EventFiles:
         self._epochs = 0
         self._method: type[Method] = METHODS["default"]
 
-    def start(self, facts: dict[str, Any]) -> None:
+    def start(self, plan: RunPlan) -> None:
         """Open an event file; a fresh run's takes the place of those of the run that it replaces.
 
         Raises:
             OSError: the file cannot be written.
         """
-        self._epochs, self._method = facts["config"].epochs, METHODS[facts["config"].method]
-        rows = facts["rows"]
+        self._epochs, self._method = plan.config.epochs, METHODS[plan.config.method]
         before = sorted(self.directory.glob("events.out.tfevents.*"))
-        there = written_steps(before) if rows else set()
-        first = next((step for step in range(1, len(rows) + 1) if step not in there), len(rows) + 1)
-        if not rows:
+        # The first epoch whose events are missing
+        steps = written_steps(before) if plan.rows else set()
+        first = next((step for step in range(1, plan.epochs_done + 1) if step not in steps), plan.epochs_done + 1)
+        if not plan.rows:
             for path in before:
                 path.unlink()
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -73,13 +77,13 @@ class EventFiles:
         # In a fresh run too: TensorBoard takes the first START of a directory for its beginning, and drops what is
         # outdated at later ones alone.
         self._write(step=first, session_log=self._events.SessionLog(status=self._events.SessionLog.START))
-        for row in rows[first - 1 :]:
+        for row in plan.rows[first - 1 :]:
             self._write_row(row)
 
     def steps(self, done: int, total: int) -> None:
         """Write nothing."""
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self._write_row(row)
 
     def note(self, text: str) -> None:
@@ -94,13 +98,13 @@ class EventFiles:
         seconds = max([int(time.time()), *(_seconds(path) + 1 for path in before)])
         return self.directory / f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.0"
 
-    def _write_row(self, row: dict[str, Any]) -> None:
+    def _write_row(self, row: EpochRow) -> None:
         values = [
             self._summaries.Summary.Value(tag=tag(column, self._method), simple_value=float(value))
-            for column, value in row.items()
+            for column, value in row.to_json().items()
             if column not in ("run", "epoch") and value is not None
         ]
-        step = (row["run"] - 1) * self._epochs + row["epoch"]
+        step = (row.run - 1) * self._epochs + row.epoch
         self._write(step=step, summary=self._summaries.Summary(value=values))
 
     def _write(self, **fields: Any) -> None:

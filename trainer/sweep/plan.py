@@ -109,7 +109,7 @@ def measure(request: dict[str, Any]) -> float:
     from trainer.config import resolve
     from trainer.data import load
     from trainer.engine import make_engine
-    from trainer.training.loop import TEST_TO_TRAIN_COST, probe
+    from trainer.training.probe import TEST_TO_TRAIN_COST, probe
 
     cell = Cell(**request["cell"])
     settings = {key: value for key, value in cell.settings.items() if key != "checkpoint_every"}

@@ -1,4 +1,4 @@
-"""checkpoint.h5: everything that an exact resume needs, and what a resume may not differ in.
+"""checkpoint.h5: everything that an exact resume needs.
 
 A checkpoint stands between two mini-batches. It holds what training changes (weights, statistics, seeds, velocities,
 the per-sample memory), the place, the rows of metrics.csv so far, the per-step sums of an epoch under way, and the
@@ -21,15 +21,13 @@ import numpy as np
 
 from datatools.files.output import atomic_hdf5
 from trainer.errors import TrainerError
+from trainer.metrics import EpochRow
 from trainer.runs.directory import write_errors
 
 FORMAT_VERSION = 2
 USER_BLOCK_BYTES = 512
 """What HDF5 leaves alone at the beginning of a file; here it holds the SHA-256 of the rest."""
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-GROUPS = ("state", "memory", "sums", "kept")
-HARMLESS_SETTINGS = ("device", "device_memory", "noise_rate_from")
-"""Settings that may change from one part of a run to the next: they change no result by intent."""
 
 
 class Place(NamedTuple):
@@ -40,27 +38,45 @@ class Place(NamedTuple):
     step: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, beside what its engine holds.
+
+    Attributes:
+        noise_rate: τ of the run under way, which restarts lower. rows: of metrics.csv so far.
+        seconds: training time of the epoch under way, up to now.
+        sums: (steps done,) float32 each, of the epoch under way.
+        kept: confusion matrices and weights of the best and selected epochs of the run under way.
+    """
+
+    place: Place
+    noise_rate: float
+    rows: tuple[EpochRow, ...] = ()
+    seconds: float = 0.0
+    sums: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What is in checkpoint.h5.
 
     Attributes:
-        identity: what the run is: "settings", "dataset", "manifest", "code", "packages", "device" (see `differences`).
-        noise_rate: τ of the run under way, which restarts lower. rows: of metrics.csv so far.
-        seconds: training time of the epoch under way, up to now.
-        state, memory: of the engine. sums: (steps done,) float32 each, of the epoch under way.
-        kept: confusion matrices and weights of the final run's best and selected epochs.
+        identity: what the run is: "settings", "dataset", "manifest", "code", "packages", "device" (see
+            `resume.differences`).
+        state, memory: of the engine.
     """
 
     identity: dict[str, Any]
-    place: Place
-    noise_rate: float
-    rows: list[dict[str, Any]]
-    seconds: float = 0.0
+    progress: Progress
     state: dict[str, np.ndarray] = field(default_factory=dict)
     memory: dict[str, np.ndarray] = field(default_factory=dict)
-    sums: dict[str, np.ndarray] = field(default_factory=dict)
-    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> dict[str, dict[str, np.ndarray]]:
+        """All arrays, by group of the file."""
+        progress = self.progress
+        return {"state": self.state, "memory": self.memory, "sums": progress.sums, "kept": progress.kept}
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -71,17 +87,18 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     with write_errors(path), stamped_hdf5(path) as file:
         file.attrs["format_version"] = FORMAT_VERSION
+        progress = checkpoint.progress
         head = {
             "identity": checkpoint.identity,
-            "place": checkpoint.place,
-            "noise_rate": checkpoint.noise_rate,
-            "seconds": checkpoint.seconds,
-            "rows": checkpoint.rows,
+            "place": progress.place,
+            "noise_rate": progress.noise_rate,
+            "seconds": progress.seconds,
+            "rows": [row.to_json() for row in progress.rows],
         }
         # a data set, since attributes end at 64 KiB
         file.create_dataset("head", data=np.frombuffer(json.dumps(head).encode(), np.uint8))
-        for group in GROUPS:
-            for name, values in getattr(checkpoint, group).items():
+        for group, arrays in checkpoint.groups.items():
+            for name, values in arrays.items():
                 file.create_dataset(f"{group}/{name}", data=values)
 
 
@@ -98,15 +115,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
             if version != FORMAT_VERSION:
                 raise ValueError(f"format_version {version} is not {FORMAT_VERSION}, the one this version reads")
             head = json.loads(bytes(file["head"][()]))
-            groups = {group: _arrays(file, group) for group in GROUPS}
-        return Checkpoint(
-            identity=dict(head["identity"]),
+            state, memory, sums, kept = (_arrays(file, group) for group in ("state", "memory", "sums", "kept"))
+        progress = Progress(
             place=Place(*(int(part) for part in head["place"])),
             noise_rate=float(head["noise_rate"]),
-            rows=list(head["rows"]),
+            rows=tuple(EpochRow.from_json(row) for row in head["rows"]),
             seconds=float(head["seconds"]),
-            **groups,
+            sums=sums,
+            kept=kept,
         )
+        return Checkpoint(dict(head["identity"]), progress, state, memory)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
 
@@ -139,42 +157,3 @@ def _arrays(file: h5py.File, group: str) -> dict[str, np.ndarray]:
 def stamped_hdf5(path: Path) -> AbstractContextManager[h5py.File]:
     """An HDF5 file to fill, which takes the place `path` whole, with the SHA-256 of the file before it."""
     return atomic_hdf5(path, sole_writer=True, core=True, head=_user_block, head_bytes=USER_BLOCK_BYTES)
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """In what two identities differ: what forbids a resume, and what --force allows.
-
-    Settings and dataset change what a run is. Code, packages and device are meant to change nothing but rounding, which
-    only who resumes can judge.
-    """
-    firm = _other_settings(before["settings"], now["settings"])
-    if before["dataset"] != now["dataset"]:
-        firm.append(f"dataset with dataset.json {now['dataset'][:12]}… (the run has {before['dataset'][:12]}…)")
-    elif before.get("manifest") != now.get("manifest"):
-        firm.append("the dataset's manifest.h5, its clean labels (the run has those of another file)")
-    return firm, _other_surroundings(before, now)
-
-
-def _other_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    group = "method_settings"
-    old, new = ({**settings, **settings[group]} for settings in (before, now))
-    # settings of another method are no difference beside the method itself
-    names = [*before, *(before[group] if before["method"] == now["method"] else ())]
-    return [
-        f"{'' if name == 'method' else '--'}{name.replace('_', '-')} {new.get(name)} (the run has {old[name]})"
-        for name in names
-        if name != group and name not in HARMLESS_SETTINGS and new.get(name) != old[name]
-    ]
-
-
-def _other_surroundings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    soft = [
-        f"{name} {now['packages'].get(name)} (the run has {old})"
-        for name, old in before["packages"].items()
-        if now["packages"].get(name) != old
-    ]
-    if before["device"] != now["device"]:
-        soft.append(f"device {now['device']} (the run has {before['device']})")
-    if before["code"] != now["code"]:
-        soft.append(f"trainer's code {now['code'][:12]}… (the run has {before['code'][:12]}…)")
-    return soft

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.reporters.test_console import RESULT, RESULT_LINE, facts, row
-from trainer.reporters.base import Quiet, Reporter, Several, result_lines
+from tests.support.reported import RESULT, RESULT_LINE, epoch_row, run_plan
+from trainer.metrics import EpochRow
+from trainer.reporters.base import Quiet, Reporter, ReporterGroup, RunPlan, result_lines
 from trainer.reporters.console import Console
 
 DIRECTORY = Path("runs/tiny")
@@ -17,46 +18,46 @@ DIRECTORY = Path("runs/tiny")
 class Recorder:
     """A Reporter that keeps what it is told, under its name, in a list that it shares."""
 
-    def __init__(self, name: str, told: list[tuple[Any, ...]]) -> None:
-        self.name, self.told = name, told
+    def __init__(self, name: str, events: list[tuple[Any, ...]]) -> None:
+        self.name, self.events = name, events
 
-    def start(self, facts: dict[str, Any]) -> None:
-        self.told.append((self.name, "start", facts))
+    def start(self, plan: RunPlan) -> None:
+        self.events.append((self.name, "start", plan))
 
     def steps(self, done: int, total: int) -> None:
-        self.told.append((self.name, "steps", done, total))
+        self.events.append((self.name, "steps", done, total))
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
-        self.told.append((self.name, "epoch", row, seconds_left))
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
+        self.events.append((self.name, "epoch", row, seconds_left))
 
     def note(self, text: str) -> None:
-        self.told.append((self.name, "note", text))
+        self.events.append((self.name, "note", text))
 
     def finish(self, directory: Path, result: dict[str, Any]) -> None:
-        self.told.append((self.name, "finish", directory, result))
+        self.events.append((self.name, "finish", directory, result))
 
 
 def a_run(reporter: Reporter) -> list[tuple[Any, ...]]:
     """Tell of a whole run; what was told."""
-    begin, line = facts(), row(1)
-    reporter.start(begin)
+    plan, row = run_plan(), epoch_row(1)
+    reporter.start(plan)
     reporter.steps(1, 2)
-    reporter.epoch(line, 3.0)
+    reporter.epoch(row, 3.0)
     reporter.note("stopped")
     reporter.finish(DIRECTORY, RESULT)
     return [
-        ("start", begin),
+        ("start", plan),
         ("steps", 1, 2),
-        ("epoch", line, 3.0),
+        ("epoch", row, 3.0),
         ("note", "stopped"),
         ("finish", DIRECTORY, RESULT),
     ]
 
 
-def test_several_pass_everything_on_in_order() -> None:
-    told: list[tuple[Any, ...]] = []
-    happened = a_run(Several(Recorder(name, told) for name in ("one", "two")))
-    assert told == [(name, *event) for event in happened for name in ("one", "two")]
+def test_a_group_passes_everything_on_in_order() -> None:
+    events: list[tuple[Any, ...]] = []
+    expected = a_run(ReporterGroup(Recorder(name, events) for name in ("one", "two")))
+    assert events == [(name, *event) for event in expected for name in ("one", "two")]
 
 
 def test_quiet_prints_the_result_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

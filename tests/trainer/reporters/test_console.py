@@ -8,35 +8,9 @@ from typing import Any
 
 import pytest
 
-from datatools.format.dataset import Dataset
-from tests.support.tiny import metadata, run_config, training_data
-from trainer.config import RunConfig
-from trainer.reporters.console import HINT_SECONDS, Console, duration, plan
-
-
-def facts(config: RunConfig | None = None, **others: Any) -> dict[str, Any]:
-    return {
-        "config": config or run_config(),
-        "dataset": Dataset(Path("data/tiny"), metadata()),
-        "data": training_data(),
-        "device": "CPU, 2 cores",
-        "on_cpu": True,
-        "parameters": 123_456,
-        "runs": 3,
-        "notices": (),
-        "steps": 1_200,
-        "steps_per_epoch": 100,
-        "seconds": 90.0,
-        "epochs_done": 0,
-        "compile_seconds": None,
-        "rows": [],
-        "directory": Path("runs/tiny"),
-        **others,
-    }
-
-
-def row(epoch: int, **others: Any) -> dict[str, Any]:
-    return {"run": 2, "epoch": epoch, "train_loss": 1.5, "test_error": 0.25, "images_per_second": 1234.5, **others}
+from tests.support.reported import RESULT, RESULT_LINE, epoch_row, run_plan
+from tests.support.tiny import run_config
+from trainer.reporters.console import HINT_SECONDS, Console, duration, plan_lines
 
 
 @pytest.mark.parametrize(
@@ -53,7 +27,7 @@ def test_a_duration_has_no_60_seconds(seconds: float) -> None:
 
 
 def test_the_plan_says_what_runs_on_what_and_for_how_long() -> None:
-    shown = dict(plan(facts()))
+    shown = dict(plan_lines(run_plan()))
     assert shown["device"] == "CPU, 2 cores (tensorflow)"
     assert "60 training and 30 test images of 8x8x1, 3 classes" in shown["data"]
     assert shown["noise"].startswith("rate 0.25 ")
@@ -64,7 +38,7 @@ def test_the_plan_says_what_runs_on_what_and_for_how_long() -> None:
 
 
 def test_the_paper_s_protocol_on_a_cpu_gets_its_hours_and_a_hint_to_the_quick_preset() -> None:
-    shown = dict(plan(facts(run_config(preset="paper"), seconds=36_000.0)))
+    shown = dict(plan_lines(run_plan(run_config(preset="paper"), seconds=36_000.0)))
     assert "about 10.0 h" in shown["plan"]
     assert "--preset quick" in shown["hint"]
 
@@ -80,8 +54,8 @@ def test_the_paper_s_protocol_on_a_cpu_gets_its_hours_and_a_hint_to_the_quick_pr
     ids=["on a gpu", "soon done", "quick already", "not timed"],
 )
 def test_who_needs_no_hint_gets_none(others: dict[str, Any]) -> None:
-    given = {"config": run_config(preset="paper"), "seconds": 36_000.0, **others}
-    assert "hint" not in dict(plan(facts(**given)))
+    plan = run_plan(**{"config": run_config(preset="paper"), "seconds": 36_000.0, **others})
+    assert "hint" not in dict(plan_lines(plan))
 
 
 @pytest.mark.parametrize(
@@ -104,9 +78,9 @@ def test_who_needs_no_hint_gets_none(others: dict[str, Any]) -> None:
 )
 def test_a_line_tells_of_the_epoch(others: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
-    console.start(facts(run_config("selfie")))
+    console.start(run_plan(run_config("selfie")))
     capsys.readouterr()
-    console.epoch(row(1, **others), 61.0)
+    console.epoch(epoch_row(1, **others), 61.0)
     expected = f"run 2/3 epoch 1/4  loss 1.5000  test error 25.00%{said}  1,234 images/s  1 min 1 s left\n"
     assert capsys.readouterr().out == expected
 
@@ -116,10 +90,10 @@ def test_a_line_comes_every_so_many_epochs_and_after_the_last(
     every: int, epochs: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     console = Console(every)
-    console.start(facts(runs=1))
+    console.start(run_plan(runs=1))
     capsys.readouterr()
     for epoch in range(1, 5):
-        console.epoch(row(epoch), 0.0)
+        console.epoch(epoch_row(epoch), 0.0)
     assert [int(line.split()[1].split("/")[0]) for line in capsys.readouterr().out.splitlines()] == epochs
 
 
@@ -128,13 +102,13 @@ def test_a_terminal_has_a_bar_within_the_epoch_on_stderr(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     console = Console()
-    console.start(facts())
+    console.start(run_plan())
     console.steps(50, 100)
     shown = capsys.readouterr().err
     assert shown.startswith("\r")
     assert "step 50/100" in shown
     assert shown.count("#") == shown.count(".")
-    console.epoch(row(1), 0.0)
+    console.epoch(epoch_row(1), 0.0)
     assert capsys.readouterr().err.startswith("\r"), "the bar makes way for the line"
 
 
@@ -156,13 +130,13 @@ def test_a_long_epoch_has_lines_within_where_there_is_no_bar(
 
 
 def test_what_a_method_remarks_upon_is_part_of_the_plan() -> None:
-    assert ("note", "mind this") in plan(facts(notices=("mind this",)))
-    assert "note" not in dict(plan(facts()))
+    assert ("note", "mind this") in plan_lines(run_plan(notices=("mind this",)))
+    assert "note" not in dict(plan_lines(run_plan()))
 
 
 def test_a_method_with_two_networks_says_so() -> None:
-    assert dict(plan(facts()))["network"] == "small-cnn, 123,456 parameters"
-    assert dict(plan(facts(run_config("co-teaching"))))["network"] == "2 x small-cnn, 123,456 parameters each"
+    assert dict(plan_lines(run_plan()))["network"] == "small-cnn, 123,456 parameters"
+    assert dict(plan_lines(run_plan(run_config("co-teaching"))))["network"] == "2 x small-cnn, 123,456 parameters each"
 
 
 # A run that is resumed
@@ -179,30 +153,29 @@ def test_a_method_with_two_networks_says_so() -> None:
     ],
 )
 def test_the_plan_of_a_resumed_run_says_where_it_goes_on_and_how_long(done: int, runs: int, said: str) -> None:
-    shown = dict(plan(facts(epochs_done=done, runs=runs, seconds=120.0)))["plan"]
-    assert shown.endswith(f"= 1,200 steps; {said}")
+    shown = dict(plan_lines(run_plan(epochs_done=done, runs=runs, seconds=120.0)))["plan"]
+    assert shown.endswith(f"= {runs * 400:,} steps; {said}")
 
 
 def test_the_plan_of_a_fresh_run_speaks_of_no_resuming() -> None:
-    assert "resume" not in dict(plan(facts()))["plan"]
+    assert "resume" not in dict(plan_lines(run_plan()))["plan"]
 
 
 def test_where_nothing_was_timed_the_plan_has_no_estimate() -> None:
-    fresh, resumed = (dict(plan(facts(seconds=None, on_cpu=False, epochs_done=done)))["plan"] for done in (0, 5))
+    fresh, resumed = (
+        dict(plan_lines(run_plan(seconds=None, on_cpu=False, epochs_done=done)))["plan"] for done in (0, 5)
+    )
     assert fresh.endswith("= 1,200 steps")
     assert resumed.endswith("= 1,200 steps; resumes after run 2, epoch 1")
 
 
 def test_a_resumed_run_that_is_nearly_done_needs_no_hint() -> None:
     config, seconds = run_config(preset="paper"), 2.5 * HINT_SECONDS
-    assert "hint" in dict(plan(facts(config, seconds=seconds, epochs_done=6)))
-    assert "hint" not in dict(plan(facts(config, seconds=seconds, epochs_done=9)))
+    assert "hint" in dict(plan_lines(run_plan(config, seconds=seconds, epochs_done=6)))
+    assert "hint" not in dict(plan_lines(run_plan(config, seconds=seconds, epochs_done=9)))
 
 
 # Notes and the result
-
-RESULT = {"best_test_error": 0.0625, "last_test_error": 0.08, "mean_last10_test_error": 0.075}
-RESULT_LINE = "runs/tiny: test error best 6.25%, last 8.00%, mean of the last 10 epochs 7.50%"
 
 
 def test_a_note_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,5 +211,5 @@ def test_the_bar_makes_way_for_a_note_and_for_the_result(
 
 
 def test_what_was_compiled_is_said_with_its_time() -> None:
-    assert dict(plan(facts(compile_seconds=41.2)))["compiled"] == "the training step, once, in 41 s"
-    assert "compiled" not in dict(plan(facts()))
+    assert dict(plan_lines(run_plan(compile_seconds=41.2)))["compiled"] == "the training step, once, in 41 s"
+    assert "compiled" not in dict(plan_lines(run_plan()))

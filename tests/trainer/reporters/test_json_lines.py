@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.reporters.test_console import RESULT, facts, row
+from tests.support.reported import RESULT, epoch_row, run_plan
 from trainer.reporters.json_lines import JsonLines
 
 ROOT = Path(__file__).parents[3]
@@ -34,15 +34,15 @@ def stream() -> io.StringIO:
     return io.StringIO()
 
 
-def told(stream: io.StringIO) -> list[dict[str, Any]]:
+def written(stream: io.StringIO) -> list[dict[str, Any]]:
     text = stream.getvalue()
     assert text.endswith("\n")
     return [strict(line) for line in text.splitlines()]
 
 
 def test_start_has_plain_values(stream: io.StringIO) -> None:
-    JsonLines(stream).start(facts(epochs_done=5, rows=[row(1)] * 5))
-    assert told(stream) == [
+    JsonLines(stream).start(run_plan(epochs_done=5))
+    assert written(stream) == [
         {
             "event": "start",
             "directory": "runs/tiny",
@@ -65,24 +65,24 @@ def test_start_has_plain_values(stream: io.StringIO) -> None:
 
 
 def test_an_estimate_that_was_not_made_is_null(stream: io.StringIO) -> None:
-    JsonLines(stream).start(facts(seconds=None))
-    assert told(stream)[0]["estimated_seconds"] is None
+    JsonLines(stream).start(run_plan(seconds=None))
+    assert written(stream)[0]["estimated_seconds"] is None
 
 
 def test_what_a_method_remarks_upon_comes_as_a_note(stream: io.StringIO) -> None:
-    JsonLines(stream).start(facts(notices=("mind this", "and ½ of that")))
-    assert told(stream)[1:] == [
+    JsonLines(stream).start(run_plan(notices=("mind this", "and ½ of that")))
+    assert written(stream)[1:] == [
         {"event": "note", "text": "mind this"},
         {"event": "note", "text": "and ½ of that"},
     ]
 
 
 def test_an_epoch_has_its_row_as_it_is_and_the_seconds_left(stream: io.StringIO) -> None:
-    JsonLines(stream).epoch(row(1, test_error_2=0.5, label_precision=None, refurbished=12), 61.5)
-    assert told(stream) == [
+    JsonLines(stream).epoch(epoch_row(1, test_error_2=0.5, label_precision=None, refurbished=12), 61.5)
+    assert written(stream) == [
         {
             "event": "epoch",
-            **row(1),
+            **epoch_row(1).to_json(),
             "test_error_2": 0.5,
             "label_precision": None,
             "refurbished": 12,
@@ -94,9 +94,9 @@ def test_an_epoch_has_its_row_as_it_is_and_the_seconds_left(stream: io.StringIO)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_finite_number_is_null(value: float, stream: io.StringIO) -> None:
     lines = JsonLines(stream)
-    lines.epoch(row(1, train_loss=value), value)
+    lines.epoch(epoch_row(1, train_loss=value), value)
     lines.finish(Path("run"), {**RESULT, "runs": [{"best_test_error": value}]})
-    epoch, result = told(stream)
+    epoch, result = written(stream)
     assert epoch["train_loss"] is None
     assert epoch["seconds_left"] is None
     assert result["runs"] == [{"best_test_error": None}]
@@ -105,7 +105,7 @@ def test_what_is_no_finite_number_is_null(value: float, stream: io.StringIO) -> 
 def test_a_note_stays_on_its_line(stream: io.StringIO) -> None:
     JsonLines(stream).note("one\ntwo")
     assert stream.getvalue().count("\n") == 1
-    assert told(stream) == [{"event": "note", "text": "one\ntwo"}]
+    assert written(stream) == [{"event": "note", "text": "one\ntwo"}]
 
 
 def test_the_result_has_all_of_result_json_but_the_confusion_matrices(stream: io.StringIO) -> None:
@@ -118,7 +118,7 @@ def test_the_result_has_all_of_result_json_but_the_confusion_matrices(stream: io
         "runs": [{"best_test_error": 0.1, "confusion_matrix_2": [[1]]}],
     }
     JsonLines(stream).finish(Path("runs/tiny"), result)
-    assert told(stream) == [
+    assert written(stream) == [
         {
             "event": "result",
             "directory": "runs/tiny",

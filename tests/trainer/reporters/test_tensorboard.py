@@ -14,10 +14,11 @@ from tensorboard.backend.event_processing import event_accumulator, plugin_event
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.util.tensor_util import make_ndarray
 
+from tests.support.reported import RESULT, run_plan
 from tests.support.tiny import run_config
-from tests.trainer.reporters.test_console import RESULT, facts
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
+from trainer.metrics import EpochRow
 from trainer.reporters.tensorboard import EventFiles, tag, written_steps
 
 ROOT = Path(__file__).parents[3]
@@ -26,29 +27,26 @@ SELFIE = METHODS["selfie"]
 Curve = list[tuple[int, float]]
 
 
-def row(step: int, shift: float = 0.0) -> dict[str, Any]:
+def row(step: int, shift: float = 0.0) -> EpochRow:
     """The row of an epoch, counted from 1 through restarts; its test error tells the epoch, and who wrote it."""
     run, epoch = divmod(step - 1, EPOCHS)
-    return {
-        "run": run + 1,
-        "epoch": epoch + 1,
-        "learning_rate": 0.1,
+    metrics = {
         "train_loss": 1 / step,
         "test_error": step / 64 + shift,
         "label_precision": None if step < 3 else 0.5,
         "refurbished": 10 * step,
-        "seconds": 2.0,
     }
+    return EpochRow(run + 1, epoch + 1, 0.1, metrics, seconds=2.0, images_per_second=1000.0)
 
 
-def rows(count: int) -> list[dict[str, Any]]:
-    return [row(step) for step in range(1, count + 1)]
+def rows(count: int) -> tuple[EpochRow, ...]:
+    return tuple(row(step) for step in range(1, count + 1))
 
 
 def opened(directory: Path, done: int = 0) -> EventFiles:
     """Event files of a run that starts, or of one that is resumed after `done` epochs."""
     files = EventFiles(directory)
-    files.start(facts(run_config("selfie"), epochs_done=done, rows=rows(done), runs=RUNS))
+    files.start(run_plan(run_config("selfie"), rows=rows(done), runs=RUNS))
     return files
 
 
@@ -102,7 +100,10 @@ def test_each_number_of_a_row_is_a_point_at_its_epoch_through_restarts(tmp_path:
     assert curves["refurbishment/refurbished"] == [(step, 10.0 * step) for step in steps]
     assert curves["clean_set/label_precision"] == [(step, 0.5) for step in steps if step > 2]
     assert dict(curves["training/learning_rate"]) == pytest.approx(dict.fromkeys(steps, 0.1))
-    assert curves.keys() == {tag(column, SELFIE) for column in row(1)} - {tag("run", SELFIE), tag("epoch", SELFIE)}
+    assert curves.keys() == {tag(column, SELFIE) for column in row(1).to_json()} - {
+        tag("run", SELFIE),
+        tag("epoch", SELFIE),
+    }
 
 
 def test_an_epoch_is_there_as_soon_as_it_is_told(tmp_path: Path) -> None:
@@ -238,17 +239,16 @@ def test_no_framework_is_loaded(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from types import SimpleNamespace\n"
+        "from tests.support.reported import epoch_row, run_plan\n"
         "from trainer.reporters.tensorboard import EventFiles\n"
         "for done in (0, 1):\n"
         "    files = EventFiles(Path(sys.argv[1]))\n"
-        "    rows = [{'run': 1, 'epoch': 1, 'test_error': 0.5}] * done\n"
-        "    files.start({'config': SimpleNamespace(epochs=4, method='selfie'), 'rows': rows})\n"
-        "    files.epoch({'run': 1, 'epoch': done + 1, 'test_error': 0.5}, 0.0)\n"
+        "    files.start(run_plan(rows=(epoch_row(1, run=1),) * done))\n"
+        "    files.epoch(epoch_row(done + 1, run=1), 0.0)\n"
         "print(*(name for name in ('tensorflow', 'jax', 'keras') if name in sys.modules), end='')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert shown(tmp_path)["test/error"] == [(1, 0.5), (2, 0.5)]
+    assert shown(tmp_path)["test/error"] == [(1, 0.25), (2, 0.25)]

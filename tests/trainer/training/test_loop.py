@@ -22,7 +22,8 @@ from trainer.config import RunConfig, resolve
 from trainer.data import TrainingData, epoch_order
 from trainer.engine.step import engine_memory
 from trainer.methods.base import Method
-from trainer.reporters.base import Quiet
+from trainer.metrics import EpochRow
+from trainer.reporters.base import Quiet, RunPlan
 from trainer.training.loop import train
 
 SAMPLES, CLASSES = 200, 10
@@ -41,18 +42,18 @@ class Witness(Quiet):
     """A reporter that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.facts: list[dict[str, Any]] = []
+        self.plans: list[RunPlan] = []
         self.progress: list[tuple[int, int]] = []
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[EpochRow] = []
         self.seconds_left: list[float] = []
 
-    def start(self, facts: dict[str, Any]) -> None:
-        self.facts.append(facts)
+    def start(self, plan: RunPlan) -> None:
+        self.plans.append(plan)
 
     def steps(self, done: int, total: int) -> None:
         self.progress.append((done, total))
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self.rows.append(row)
         self.seconds_left.append(seconds_left)
 
@@ -323,10 +324,11 @@ def test_another_seed_gives_other_numbers(run_of: Runs, tmp_path: Path) -> None:
 
 
 def test_the_start_tells_what_is_to_be_done(run: Run) -> None:
-    (facts,) = run.witness.facts
+    (plan,) = run.witness.plans
     runs = RUNS if run.config.method == "selfie" else 1
-    assert (facts["runs"], facts["steps_per_epoch"], facts["steps"]) == (runs, 8, runs * EPOCHS * 8)
-    assert facts["seconds"] > 0
+    assert (plan.runs, plan.steps_per_epoch, plan.steps) == (runs, 8, runs * EPOCHS * 8)
+    assert plan.seconds is not None
+    assert plan.seconds > 0
 
 
 def test_progress_reaches_the_number_of_steps_in_every_epoch(run: Run) -> None:
@@ -337,7 +339,7 @@ def test_progress_reaches_the_number_of_steps_in_every_epoch(run: Run) -> None:
 
 
 def test_every_row_is_reported_as_it_is_written(run: Run) -> None:
-    assert [(row["run"], row["epoch"], row["test_error"]) for row in run.witness.rows] == [
+    assert [(row.run, row.epoch, row.value("test_error")) for row in run.witness.rows] == [
         (int(row["run"]), int(row["epoch"]), float(row["test_error"])) for row in run.rows
     ]
     assert run.witness.seconds_left[-1] == 0
@@ -587,8 +589,8 @@ def test_a_dataset_that_cannot_be_read_does_not_cost_the_run_to_be_overwritten(
 class Interrupter(Quiet):
     """Somebody presses Ctrl-C after the second epoch."""
 
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
-        if row["epoch"] == 2:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
+        if row.epoch == 2:
             raise KeyboardInterrupt
 
 
@@ -619,4 +621,4 @@ def test_a_training_split_smaller_than_a_mini_batch_is_one_step_an_epoch(tf: Any
     dataset = write_dataset(tmp_path / "set", examples(5), examples(3))
     witness = Witness()
     train(run_config(epochs=1, batch_size=64), dataset, tmp_path / "run", witness)
-    assert (witness.facts[0]["steps"], witness.progress) == (1, [(1, 1)])
+    assert (witness.plans[0].steps, witness.progress) == (1, [(1, 1)])

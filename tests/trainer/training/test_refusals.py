@@ -30,6 +30,7 @@ from tests.support.interrupted import (
 )
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
+from trainer.metrics import EpochRow
 from trainer.runs.directory import check_free, versions
 from trainer.training import checkpoint
 from trainer.training.code_identity import code_sha256
@@ -140,9 +141,7 @@ def refusal_of_epochs(config: RunConfig, dataset: Dataset, run: Path) -> str:
             "code": code_sha256(),
             "device": "CPU",
         },
-        checkpoint.Place(0, 1, 0),
-        0.4,
-        [],
+        checkpoint.Progress(checkpoint.Place(0, 1, 0), 0.4),
     )
     checkpoint.write_checkpoint(run / "checkpoint.h5", saved)
     (run / "config.json").write_text(json.dumps({**config.to_json(), "dataset": {"sha256": dataset.sha256}}))
@@ -198,12 +197,12 @@ def test_a_finished_run_with_other_settings_is_not_taken_for_what_was_asked(
 
 
 def new_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.training.loop.code_sha256", lambda: "f" * 64)
+    monkeypatch.setattr("trainer.training.resume.code_sha256", lambda: "f" * 64)
 
 
 def new_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {**versions(), "keras": "99.0"}
-    monkeypatch.setattr("trainer.training.loop.versions", lambda: found)
+    monkeypatch.setattr("trainer.training.resume.versions", lambda: found)
 
 
 def new_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +367,7 @@ def test_a_second_start_within_a_run_is_refused_and_the_first_goes_on(
     messages: list[str] = []
 
     class Meddler(Silent):
-        def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        def epoch(self, row: EpochRow, seconds_left: float) -> None:
             for settings in ({"resume": True}, {"overwrite": True}):
                 with pytest.raises(TrainerError) as said:
                     train(config, dataset, tmp_path / "run", Silent(), **settings)

@@ -79,7 +79,7 @@ def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 @pytest.fixture
 def step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice is one step, so that a run can be stopped after any."""
-    monkeypatch.setattr("trainer.training.loop.CPU_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.training.epochs.CPU_SLICE_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_as_if_it_had_not_been(
         message = stopped(config, dataset, directory, place, resume=number > 0)
         run, epoch = divmod(place.epochs, EPOCHS)
         assert f"run {run + 1}, epoch {epoch + 1}, after step {place.step} of {steps}" in message
-        assert read_checkpoint(directory / "checkpoint.h5").place == (run, epoch, place.step)
+        assert read_checkpoint(directory / "checkpoint.h5").progress.place == (run, epoch, place.step)
         assert not (directory / "result.json").exists()
     train(config, dataset, directory, Silent(), resume=True)
     assert_same(directory, whole(case))
@@ -146,7 +146,7 @@ def test_a_crash_between_two_checkpoints_costs_the_epochs_since_the_last(dataset
         with pytest.raises(CrashError):
             train(config, dataset, directory, Crasher(*crash), resume=directory.exists(), checkpoint_every=3)
         saved = directory / "checkpoint.h5"
-        assert (len(read_checkpoint(saved).rows) if saved.exists() else 0) == kept
+        assert (len(read_checkpoint(saved).progress.rows) if saved.exists() else 0) == kept
         assert len((directory / "metrics.csv").read_text().splitlines()) == 1 + crash[0]
     train(config, dataset, directory, Silent(), resume=True, checkpoint_every=2)
     assert_same(directory, tmp_path / "whole")
@@ -288,7 +288,7 @@ def test_a_command_that_is_told_to_stop_saves_and_another_goes_on(dataset: Datas
         assert f"stopped by {number.name}" in err
         assert "--resume" in err
         saved = read_checkpoint(directory / "checkpoint.h5")
-        assert len(saved.rows) == rows() > done
+        assert len(saved.progress.rows) == rows() > done
         done = rows()
     # the settings that were found are those that were given, and this process takes the run up in its turn
     assert saved.identity["settings"] == config.to_json()
@@ -303,8 +303,12 @@ def test_a_command_that_is_told_to_stop_saves_and_another_goes_on(dataset: Datas
     with pytest.raises(RunStoppedError):
         train(config, dataset, uninterrupted, Signaller(place))
     same = read_checkpoint(uninterrupted / "checkpoint.h5")
-    assert again.place == same.place
-    for mine, theirs in ((again.state, same.state), (again.memory, same.memory), (again.sums, same.sums)):
+    assert again.progress.place == same.progress.place
+    for mine, theirs in (
+        (again.state, same.state),
+        (again.memory, same.memory),
+        (again.progress.sums, same.progress.sums),
+    ):
         np.testing.assert_equal(mine, theirs)
 
 

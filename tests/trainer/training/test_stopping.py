@@ -32,6 +32,7 @@ from tests.support.tiny import examples, write_dataset
 from trainer.config import RunConfig
 from trainer.engine import make_engine
 from trainer.errors import TrainerError
+from trainer.metrics import EpochRow
 from trainer.training.checkpoint import read_checkpoint
 from trainer.training.loop import train
 from trainer.training.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, check_state, stop_on_signals
@@ -52,7 +53,7 @@ def one_engine(tf: Any, engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch
         return engines[repr(config)]
 
     monkeypatch.setattr("trainer.training.loop.make_engine", make)
-    monkeypatch.setattr("trainer.training.loop.CPU_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.training.epochs.CPU_SLICE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -83,20 +84,20 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(
     assert f"stopped by {number.name} in run 1, epoch 2, after step 2 of 3" in message
     assert "--resume" in message
     assert "\n" not in message
-    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").place == (0, 1, 2)
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").progress.place == (0, 1, 2)
 
 
 def test_a_second_ctrl_c_ends_the_run_at_once(dataset: Dataset, config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(config, dataset, tmp_path / "run", Signaller(StopAt(1, 2), signal.SIGINT, times=2))
-    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").place == (0, 1, 0)
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").progress.place == (0, 1, 0)
     train(config, dataset, tmp_path / "run", Silent(), resume=True)
 
 
 def test_a_second_sigterm_does_not_cost_the_checkpoint(dataset: Dataset, config: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(RunStoppedError):
         train(config, dataset, tmp_path / "run", Signaller(StopAt(1, 2), signal.SIGTERM, times=3))
-    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").place == (0, 1, 2)
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").progress.place == (0, 1, 2)
 
 
 def test_a_signal_in_the_last_step_of_all_is_heard(dataset: Dataset, config: RunConfig, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_signal_in_the_last_step_of_all_is_heard(dataset: Dataset, config: Run
 
 
 class AfterTheLast(Silent):
-    def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+    def epoch(self, row: EpochRow, seconds_left: float) -> None:
         super().epoch(row, seconds_left)
         if len(self.rows) == 3:
             signal.raise_signal(signal.SIGTERM)
@@ -150,7 +151,7 @@ def test_a_thread_trains_without_handlers(dataset: Dataset, config: RunConfig, t
     seen: list[Any] = []
 
     class Looker(Silent):
-        def epoch(self, row: dict[str, Any], seconds_left: float) -> None:
+        def epoch(self, row: EpochRow, seconds_left: float) -> None:
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=train, args=(config, dataset, tmp_path / "run", Looker()))
@@ -259,7 +260,7 @@ def test_weights_that_are_no_numbers_never_reach_a_checkpoint(
         train(config, dataset, directory, poisoner)
     assert not isinstance(said.value, RunStoppedError)
     saved = read_checkpoint(directory / "checkpoint.h5")
-    assert saved.place == (0, 1, 0)
+    assert saved.progress.place == (0, 1, 0)
     assert all(np.isfinite(values).all() for values in saved.state.values())
     train(config, dataset, directory, Silent(), resume=True)
 
@@ -335,7 +336,7 @@ def test_a_dataset_that_changes_under_a_run_is_noticed_before_anything_is_saved(
     assert f"{dataset.path / name}: {what} while the run was under way" in message
     assert "--resume" in message
     assert "\n" not in message
-    assert read_checkpoint(directory / "checkpoint.h5").place == (0, 1, 0)
+    assert read_checkpoint(directory / "checkpoint.h5").progress.place == (0, 1, 0)
     shutil.rmtree(dataset.path)
     shutil.copytree(keep, dataset.path)
     train(config, dataset, directory, Silent(), resume=True)

@@ -18,6 +18,7 @@ from tests.support.interrupted import Silent, StopAt, assert_same, config_for, s
 from tests.support.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
 from trainer.config import RunConfig
 from trainer.data import RecordImages, TrainingData, load
+from trainer.reporters.base import RunPlan
 from trainer.training.loop import train
 
 LARGE = ImageShape(3, 32, 32)
@@ -42,10 +43,10 @@ def dataset(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     )
 
 
-class Facts(Silent):
-    def start(self, facts: dict[str, Any]) -> None:
-        super().start(facts)
-        self.streams: bool = facts["streams"]
+class Witness(Silent):
+    def start(self, plan: RunPlan) -> None:
+        super().start(plan)
+        self.streams = plan.streams
 
 
 @pytest.mark.parametrize("method", ["selfie", "default"])
@@ -54,13 +55,13 @@ def test_a_streamed_run_is_the_resident_one_to_the_bit(
 ) -> None:
     options = {"selfie": {"warm_up": 1, "history_length": 1, "restarts": 0}, "default": {}}[method]
     config = config_for(method, dataset, epochs=2, validation_fraction=0.1, method_options=options)
-    resident, streamed = Facts(), Facts()
+    resident, streamed = Witness(), Witness()
     train(config, dataset, tmp_path / "resident", resident)
     train(replace(config, device_memory=1), dataset, tmp_path / "streamed", streamed)
     assert (resident.streams, streamed.streams) == (False, True)
     assert_same(tmp_path / "streamed", tmp_path / "resident")
     if method == "selfie":  # begun with the images on the device, and ended without
-        monkeypatch.setattr("trainer.training.loop.CPU_SLICE_SECONDS", 0.0)
+        monkeypatch.setattr("trainer.training.epochs.CPU_SLICE_SECONDS", 0.0)
         stopped(config, dataset, tmp_path / "both", StopAt(0, 3))
         train(replace(config, device_memory=1), dataset, tmp_path / "both", Silent(), resume=True)
         assert_same(tmp_path / "both", tmp_path / "resident")

@@ -1,0 +1,206 @@
+"""The loops of a run: restarts -> epochs -> mini-batches, with evaluation, log and checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datatools.format.dataset import Dataset
+from trainer import metrics
+from trainer.config import RunConfig
+from trainer.data import EpochOrders, TrainingData
+from trainer.engine import Engine
+from trainer.engine.step import ENGINE_ROWS, engine_memory, suffix
+from trainer.methods.base import Method
+from trainer.metrics import EpochRow
+from trainer.reporters.base import Reporter
+from trainer.runs.directory import CHECKPOINT_FILE, RunLog
+from trainer.training.checkpoint import Checkpoint, Place, Progress, write_checkpoint
+from trainer.training.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, check_state
+
+CPU_SLICE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class RunSetup:
+    """What a run is, from its start to its end.
+
+    Attributes:
+        identity: what a resume must not differ in (`resume.identity_of`), with the engine's device.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    data: TrainingData
+    method: Method
+    engine: Engine
+    directory: Path
+    identity: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """Mini-batches of an epoch."""
+        return math.ceil(self.data.num_samples / self.config.batch_size)
+
+
+@dataclass
+class Training:
+    """A run under way.
+
+    Attributes:
+        progress: where it stands; the rest of its state is in the engine.
+        step_seconds: of a step on a CPU, which slices of an epoch are made by; None for whole epochs.
+        checkpoint_every: epochs from one checkpoint to the next.
+        epoch_seconds: of the epochs of this process, evaluation included; for the estimate of what is left.
+    """
+
+    setup: RunSetup
+    progress: Progress
+    log: RunLog
+    orders: EpochOrders
+    reporter: Reporter
+    stop: Stop
+    watch: DatasetWatch
+    step_seconds: float | None
+    checkpoint_every: int
+    epoch_seconds: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Train from where it stands to the end."""
+        config, data, method = self.setup.config, self.setup.data, self.setup.method
+        if self.progress.place == Place():
+            self._begin_run(0, method.memory(data.num_samples, data.num_classes), self.progress.noise_rate)
+        while True:
+            while self.progress.place.epoch < config.epochs:
+                self._epoch()
+            run = self.progress.place.run
+            if run + 1 == method.num_runs:
+                return
+            memory = {name: rows for name, rows in self.setup.engine.memory.items() if name not in ENGINE_ROWS}
+            self._begin_run(run + 1, *method.restart(memory, self.progress.noise_rate))
+
+    def _begin_run(self, run: int, memory: dict[str, np.ndarray], noise_rate: float) -> None:
+        engine, data = self.setup.engine, self.setup.data
+        engine.reset(run)
+        engine.memory = {**engine_memory(data.num_samples, data.num_classes), **memory}
+        self.progress = Progress(Place(run), noise_rate, self.progress.rows)
+
+    def _epoch(self) -> None:
+        """Train the epoch under way to its end, evaluate, log, and save a checkpoint where one is due."""
+        started = time.monotonic()
+        self._train_epoch()
+        row, kept = self._evaluate()
+        # The epoch is over: the row is written, and after it the checkpoint that holds the row
+        (run, epoch, _), noise_rate, rows = self.progress.place, self.progress.noise_rate, (*self.progress.rows, row)
+        self.progress = Progress(Place(run, epoch + 1), noise_rate, rows, kept=kept)
+        self.log.epoch(row.to_json())
+        self.watch.check()
+        if (epoch + 1) % self.checkpoint_every == 0 or epoch + 1 == self.setup.config.epochs:
+            self._save()
+        # Only then it is told, so that what was told is not lost
+        self.epoch_seconds.append(time.monotonic() - started)
+        left = self.setup.method.num_runs * self.setup.config.epochs - len(rows)
+        self.reporter.epoch(row, left * float(np.mean(self.epoch_seconds)))
+
+    def _train_epoch(self) -> None:
+        """Train the steps of the epoch under way that are not done."""
+        setup, (run, epoch, done) = self.setup, self.progress.place
+        if not done:
+            setup.engine.begin_epoch(run, epoch, setup.config.learning_rate_at(epoch))
+        for indices in self._slices(done):
+            started = time.monotonic()
+            schedule = setup.method.schedule(epoch, indices.shape[1], self.progress.noise_rate)
+            sums = setup.engine.train(indices, schedule)
+            seconds = self.progress.seconds + (time.monotonic() - started)
+            step = self.progress.place.step
+            self._check_losses({f"training {key}": sums[key] for key in sums if key.startswith("loss")}, step)
+            # The slice is over: a signal that came meanwhile is heard here
+            sums = metrics.totals([part for part in (self.progress.sums, sums) if part])
+            self.progress = replace(
+                self.progress, place=Place(run, epoch, step + len(indices)), seconds=seconds, sums=sums
+            )
+            self.reporter.steps(step + len(indices), setup.steps)
+            if self.stop.signal:
+                self._interrupt(self.stop.signal)
+
+    def _slices(self, done: int) -> Iterator[np.ndarray]:
+        """The epoch's mini-batches from step `done` on.
+
+        On a CPU an epoch can take minutes: it goes in slices, so that progress shows and a signal is heard. On a GPU it
+        goes whole.
+        """
+        run, epoch, _ = self.progress.place
+        rest = self.orders.of(run, epoch)[done:]
+        size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else self.setup.steps
+        return (rest[start : start + size] for start in range(0, len(rest), size))
+
+    def _check_losses(self, losses: dict[str, np.ndarray], first_step: int) -> None:
+        run, epoch, _ = self.progress.place
+        check_finite(losses, f"{self.setup.directory}: run {run + 1}, epoch {epoch + 1}", first_step)
+
+    def _evaluate(self) -> tuple[EpochRow, dict[str, np.ndarray]]:
+        """The row of the epoch that is trained, and what is kept of its run so far."""
+        setup, progress = self.setup, self.progress
+        run, epoch, _ = progress.place
+        figures = metrics.training_metrics(progress.sums, setup.method)
+        confusion = {}
+        for split in setup.data.held_out:
+            totals = setup.engine.evaluate(split)
+            losses = {f"{split} loss{suffix(number)}": np.array([part["loss"]]) for number, part in enumerate(totals)}
+            self._check_losses(losses, setup.steps - 1)
+            figures |= metrics.evaluation_metrics(split, totals)
+            confusion[split] = totals[0]["confusion"]
+        images = float(np.sum(progress.sums["samples"], dtype=np.float64))
+        learning_rate = setup.config.learning_rate_at(epoch)
+        row = EpochRow(run + 1, epoch + 1, learning_rate, figures, progress.seconds, images / progress.seconds)
+        return row, self._kept(row, confusion["test"])
+
+    def _kept(self, row: EpochRow, confusion: np.ndarray) -> dict[str, np.ndarray]:
+        """What result.json and weights.h5 tell of the last, the best and the selected epoch of this run."""
+        earlier = [before for before in self.progress.rows if before.run == row.run]
+
+        def lowest(key: str) -> bool:
+            return all(row.value(key) < before.value(key) for before in earlier)
+
+        kept = {**self.progress.kept, "confusion/last": confusion}
+        if lowest("test_error"):
+            kept["confusion/best"] = confusion
+        if "validation" in self.setup.data.held_out and lowest("validation_error"):
+            kept["confusion/selected"] = confusion
+            kept |= {f"weights/{name}": values for name, values in self.setup.engine.weights().items()}
+        return kept
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """weights.h5: the networks' as they ended, and with held-out samples those of the selected epoch."""
+        last = {f"last/{name}": values for name, values in self.setup.engine.weights().items()}
+        selected = {
+            f"selected/{key.removeprefix('weights/')}": values
+            for key, values in self.progress.kept.items()
+            if key.startswith("weights/")
+        }
+        return last | selected
+
+    def _save(self) -> None:
+        setup, (run, epoch, step) = self.setup, self.progress.place
+        state = setup.engine.state()
+        # In words: after a step of the epoch under way, or after the last step of the one before
+        epoch, step = (epoch + 1, step) if step else (epoch, setup.steps)
+        check_state(state, f"{setup.directory}: run {run + 1}, epoch {epoch}, step {step}")
+        checkpoint = Checkpoint(setup.identity, self.progress, state, setup.engine.memory)
+        write_checkpoint(setup.directory / CHECKPOINT_FILE, checkpoint)
+
+    def _interrupt(self, name: str) -> None:
+        """Save a checkpoint and end the run, which the signal `name` asks for."""
+        self.watch.check()
+        self._save()
+        run, epoch, step = self.progress.place
+        raise RunStoppedError(
+            f"{self.setup.directory}: stopped by {name} in run {run + 1}, epoch {epoch + 1}, after step {step} of "
+            f"{self.setup.steps}; its checkpoint is saved, go on with --resume"
+        )
