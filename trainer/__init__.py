@@ -21,9 +21,9 @@ __all__ = ["METHODS", "NETWORKS", "Run", "TrainerError", "load_run", "predict", 
 _MODULES = {
     "METHODS": "methods",
     "NETWORKS": "networks",
-    "Run": "run",
+    "Run": "runs.run",
     "TrainerError": "errors",
-    "load_run": "run",
+    "load_run": "runs.run",
     "predict": "api",
     "train": "api",
 }
