@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from datatools.files.output import FolderKind, check_folder, partial_path
+from datatools.names import plain_name
 from trainer.errors import TrainerError
 from trainer.runs.directory import write_json
 from trainer.sweep import EXECUTORS
@@ -18,6 +20,7 @@ from trainer.training.stopping import RunStoppedError, stop_on_signals
 
 SWEEP_FILE = "sweep.json"
 POLL_SECONDS = 0.2
+SWEEP_FOLDER = FolderKind(lambda folder: (folder / SWEEP_FILE).is_file(), "a directory that is not a sweep")
 
 
 def sweep(
@@ -29,15 +32,19 @@ def sweep(
         The content of sweep.json: for each cell its state ("finished", "failed", "to do") and error.
 
     Raises:
-        TrainerError: the executor cannot be had, or `out` is something else than a sweep.
+        TrainerError: the executor cannot be had, the name of a dataset leads elsewhere, or `out` is something else
+            than a sweep.
         RunStoppedError: SIGINT or SIGTERM came; the cells under way have saved their checkpoints.
     """
+    for name in grid.datasets:
+        plain_name(name, "sweep: the name of a dataset", TrainerError)  # it becomes a part of paths
     cells = grid.cells()
-    _check_out(out)
+    check_out(out)
     with stop_on_signals() as stop, Board(cells, out, quiet) as board:
         waiting = [cell for cell in cells if cell.name not in board.best]
         ready, failed = prepare(grid, waiting, root, board.say)
         out.mkdir(parents=True, exist_ok=True)
+        _write(out, cells, board)  # before the first cell: it says that the folder is a sweep's
         for cell in waiting:
             if cell.name in failed:
                 board.ended(cell, {"state": "failed", "error": failed[cell.name]})
@@ -81,9 +88,15 @@ def make_executor(name: str, resources: Resources) -> Executor:
     return executor
 
 
-def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / SWEEP_FILE).is_file())):
-        raise TrainerError(f"{out}: exists and is no sweep; choose another --out")
+def check_out(out: Path) -> None:
+    """Raise TrainerError unless a sweep may write to the folder `out`; a sweep that is there goes on."""
+    check_folder(
+        out.resolve() if out.is_symlink() and out.is_dir() else out,  # a link to a sweep is fine
+        True,
+        SWEEP_FOLDER,
+        ignored={partial_path(out / SWEEP_FILE).name},  # what a kill at the very start leaves
+        error=TrainerError,
+    )
 
 
 def _write(out: Path, cells: Sequence[Cell], board: Board) -> dict[str, Any]:
