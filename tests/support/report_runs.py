@@ -9,11 +9,35 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datatools.format.dataset import Dataset
+from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import read_manifest
+from datatools.format.metadata import DATASET_FILE
+from tests.support import tiny
 
 REFURBISHES = ("selfie",)
 CHOOSES = ("selfie", "co-teaching")
+
+
+def made_data(folder: Path) -> Dataset:
+    """Twelve samples of three classes, a quarter of them with the next class's label."""
+    ids, clean, pixels = tiny.examples(12)
+    noisy = np.where(ids % 4 == 0, (clean + 1) % 3, clean)
+    return tiny.write_dataset(
+        folder / "data", (ids, noisy, pixels), tiny.examples(6), labels="noisy", clean_labels=clean
+    )
+
+
+def made_runs(folder: Path, data: Dataset) -> Path:
+    for seed in (0, 1):
+        made_run(folder / "runs" / f"default{seed}", "default", seed, [0.5, 0.3 + seed / 50], data=data)
+        made_run(folder / "runs" / f"selfie{seed}", "selfie", seed, [0.5, 0.2, 0.4, 0.1], data=data, epochs=2)
+    return folder / "runs"
+
+
+def rename_classes(data: Dataset, names: list[str]) -> Dataset:
+    file = data.path / DATASET_FILE
+    file.write_text(json.dumps({**json.loads(file.read_text()), "class_names": names}))
+    return open_dataset(data.path)
 
 
 def made_run(directory: Path, method: str, seed: int, errors: list[float], **more: Any) -> Path:

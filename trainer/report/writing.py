@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from datatools.files.output import FolderKind, new_folder
 from trainer.report.collect import FinishedRun, Group
 from trainer.report.data_files import write_csv, write_curves, write_groups, write_json, write_matrices
 from trainer.report.figures import describe
@@ -21,30 +21,26 @@ JSON_FILE = "report.json"
 DATA_FILES = ("results.csv", "groups.csv", "curves.csv", "matrices.csv")
 CURVES_PICTURE = "learning-curves.png"
 FIGURES = "figures"
-_FIGURE = re.compile(rf"{FIGURES}/[a-z0-9][a-z0-9.-]*\.(png|svg)")
+_LEFTOVER = re.compile(r"\.report-[a-z0-9_]{8}")
+"""What a kill left in the folder of a report by an earlier version."""
 
 
 def write_report(runs: Sequence[FinishedRun], left_out: Sequence[str], out: Path) -> list[str]:
-    """Write page, data and figures into the folder `out`; the same runs give the same bytes.
-
-    Figures of an earlier report that this one does not have are removed, so that none outlives its data.
+    """Write page, data and figures as the folder `out`, whole or not at all; the same runs give the same bytes.
 
     Args:
         left_out: lines on the runs that are not in it.
+        out: where no folder is, an empty one, or an earlier report, which is replaced if nothing was put into it since.
 
     Returns:
         the names of the files, the page first.
+
+    Raises:
+        DataToolsError: something else is at `out`.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    earlier = _figures_of(out / JSON_FILE)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as folder:
-        made = _build(runs, left_out, Path(folder), out)
-        (out / FIGURES).mkdir(exist_ok=True)
-        for name in reversed(made):  # the page last: where it is new, all it names is there
-            (Path(folder) / name).replace(out / name)
-    for name in earlier - set(made):
-        (out / name).unlink(missing_ok=True)
-    return made
+    out = out.resolve() if out.is_symlink() and out.is_dir() else out  # a link to a report is fine
+    with new_folder(out, True, REPORT_FOLDER) as folder:
+        return _build(runs, left_out, folder, out)
 
 
 def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, out: Path) -> list[str]:
@@ -77,10 +73,17 @@ def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, o
     return [PAGE_FILE, *files]
 
 
-def _figures_of(path: Path) -> set[str]:
-    """The figures that an earlier report.json names, as far as they are names that a report gives."""
+def _is_report(folder: Path) -> bool:
+    """Whether a folder holds a report, or what is left of one, and nothing that its report.json does not name."""
+    named = {FIGURES}
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {name for name in names if isinstance(name, str) and _FIGURE.fullmatch(name)}
+        names = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))["files"]
+        named |= {PAGE_FILE, *(name for name in names if isinstance(name, str))}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return set()
+        pass  # no report.json of a report: what else is in the folder is nobody's
+    entries = [path for path in folder.iterdir() if not _LEFTOVER.fullmatch(path.name)]
+    inside = [path for path in entries if path.is_dir() for path in path.rglob("*")]
+    return all(path.relative_to(folder).as_posix() in named for path in (*entries, *inside))
+
+
+REPORT_FOLDER = FolderKind(_is_report, "holds what no report made")
