@@ -13,6 +13,7 @@ from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import read_manifest
 from datatools.format.metadata import DATASET_FILE
 from tests.support import tiny
+from trainer.runs.samples import promised_columns
 
 REFURBISHES = ("selfie",)
 CHOOSES = ("selfie", "co-teaching")
@@ -114,7 +115,9 @@ def write_samples(path: Path, data: Dataset, refurbish: bool) -> None:
     if data.metadata.noise is not None:
         clean = read_manifest(data.manifest_path, count, data.metadata.num_classes).clean_labels
     refurbished = np.where((np.arange(count) % 2 == 0) & refurbish, clean, -1).astype(np.int32)
+    classes = data.metadata.num_classes
+    values: dict[str, np.ndarray] = {"id": np.arange(count), "given_label": given, "refurbished_label": refurbished}
+    values["mean_probability"] = np.full((count, classes), 1 / classes)
     with h5py.File(path, "w") as file:
-        file["id"] = np.arange(count, dtype=np.uint32)
-        file["given_label"] = given
-        file["refurbished_label"] = refurbished
+        for column in promised_columns():
+            file[column.name] = values.get(column.name, np.full(count, column.missing)).astype(column.dtype)

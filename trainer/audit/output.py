@@ -5,9 +5,7 @@ The folder appears whole or not at all.
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,31 +23,13 @@ from trainer.audit.corrected import file_paths, write_corrected
 from trainer.audit.evidence import Evidence, read_evidence
 from trainer.audit.page import card, render
 from trainer.audit.scoring import BY_CONFIDENT_JOINT, Verdict, judge
+from trainer.audit.suspects import SUSPECTS_FILE, write_suspects
 from trainer.errors import TrainerError
 
 FORMAT_VERSION = 1
-SUSPECTS_FILE, SHEET_FILE, PAGE_FILE, REPORT_FILE = "suspects.csv", "suspects.png", "page.html", "relabel.json"
+SHEET_FILE, PAGE_FILE, REPORT_FILE = "suspects.png", "page.html", "relabel.json"
 DATASET_FOLDER = "dataset"
 CONTENT = frozenset({SUSPECTS_FILE, SHEET_FILE, PAGE_FILE, REPORT_FILE, DATASET_FOLDER})
-COLUMNS = (
-    "id",
-    "file",
-    "given_label",
-    "given_name",
-    "suggested_label",
-    "suggested_name",
-    "suspicion",
-    "confidence",
-    "suspect",
-    "held_out",
-    "given_probability",
-    "suggested_probability",
-    "mean_loss",
-    "loss_rank",
-    "last_prediction",
-    "refurbished_label",
-    "uncertainty",
-)
 TRUTH_FIGURES = (
     "precision",
     "recall",
@@ -58,7 +38,6 @@ TRUTH_FIGURES = (
     "wrong_rate_before",
     "wrong_rate_after",
 )
-TRUTH_COLUMNS = ("clean_label", "clean_name", "wrong")
 
 
 @dataclass(frozen=True)
@@ -131,55 +110,6 @@ def _is_relabelled(folder: Path) -> bool:
 
 
 RELABELLED = FolderKind(_is_relabelled, "holds what no relabel made")
-
-
-def write_suspects(
-    evidence: Evidence, verdict: Verdict, paths: dict[int, str] | None, path: Path, every_sample: bool
-) -> None:
-    """suspects.csv: a row a suspect, or a sample, most suspicious first; what is not known is an empty cell."""
-    columns = COLUMNS if evidence.clean_labels is None else (*COLUMNS, *TRUTH_COLUMNS)
-    with path.open("x", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        for record in verdict.order.tolist():
-            if every_sample or verdict.suspects[record]:
-                table.writerow(_row(evidence, verdict, paths, record))
-
-
-def _row(evidence: Evidence, verdict: Verdict, paths: dict[int, str] | None, record: int) -> dict[str, Any]:
-    names = evidence.class_names
-    given = int(evidence.given_labels[record])
-    row: dict[str, Any] = {
-        "id": record,
-        "file": "" if paths is None else paths.get(record, ""),
-        "given_label": given,
-        "given_name": names[given],
-        "suspect": int(verdict.suspects[record]),
-        "held_out": int(evidence.held_out[record]),
-    }
-    if evidence.clean_labels is not None and evidence.wrong is not None:
-        clean = int(evidence.clean_labels[record])
-        row |= {"clean_label": clean, "clean_name": names[clean], "wrong": int(evidence.wrong[record])}
-    if evidence.held_out[record]:
-        return row
-    suggested, refurbished = int(verdict.suggested_labels[record]), int(evidence.refurbished_label[record])
-    return row | {
-        "suggested_label": suggested,
-        "suggested_name": names[suggested],
-        "suspicion": _number(verdict.suspicion[record]),
-        "confidence": _number(verdict.confidence[record]),
-        "given_probability": _number(evidence.mean_probability[record, given]),
-        "suggested_probability": _number(evidence.mean_probability[record, suggested]),
-        "mean_loss": _number(evidence.mean_loss[record]),
-        "loss_rank": int(verdict.loss_rank[record]),
-        "last_prediction": int(evidence.last_prediction[record]),
-        "refurbished_label": "" if refurbished < 0 else refurbished,
-        "uncertainty": _number(evidence.uncertainty[record]),
-    }
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{round(float(value), 6) + 0.0:.6f}"  # no -0.000000
 
 
 def _report(evidence: Evidence, verdict: Verdict, changed: np.ndarray) -> dict[str, Any]:

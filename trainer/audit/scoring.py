@@ -72,7 +72,7 @@ def judge(evidence: Evidence, noise_rate: float | None = None) -> Verdict:
     count = len(evidence.given_labels)
     labels, loss = evidence.given_labels[rows], evidence.mean_loss[rows]
     probability = evidence.mean_probability[rows]
-    suggested = suggest(probability, labels, evidence.refurbished_label[rows])
+    suggested = suggest(probability, labels, evidence.replacing_label[rows])
     likeliest = suggest(probability, labels)
     suspicion = np.full(count, np.nan)
     suspicion[rows] = suspicions(loss, probability, labels, likeliest)
@@ -105,18 +105,18 @@ def suspicions(loss: np.ndarray, probability: np.ndarray, labels: np.ndarray, ot
     return np.asarray((1 + rival - np.exp(-relative)) / 2)
 
 
-def suggest(probability: np.ndarray, labels: np.ndarray, refurbished: np.ndarray | None = None) -> np.ndarray:
-    """(N,) int64 label to take instead of the given: SELFIE's refurbished one where it is another, else the likeliest.
+def suggest(probability: np.ndarray, labels: np.ndarray, replacing: np.ndarray | None = None) -> np.ndarray:
+    """(N,) int64 label to take instead of the given: the method's own where it is another, else the likeliest.
 
     Args:
-        probability: (N, K). labels: (N,) given. refurbished: (N,), -1 where there is none.
+        probability: (N, K). labels: (N,) given. replacing: (N,), what the method took instead, -1 where nothing.
     """
     others = probability.copy()
     others[np.arange(len(labels)), labels] = -1.0
     likeliest = others.argmax(axis=1)
-    if refurbished is None:
+    if replacing is None:
         return np.asarray(likeliest)
-    return np.where((refurbished >= 0) & (refurbished != labels), refurbished, likeliest)
+    return np.where((replacing >= 0) & (replacing != labels), replacing, likeliest)
 
 
 def confident_joint(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:

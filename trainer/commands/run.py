@@ -134,7 +134,8 @@ run = _Methods(
 def _run(method: type[Method], options: dict[str, Any]) -> None:
     from datatools.format.dataset import open_dataset
     from trainer.config import resolve
-    from trainer.runs.directory import CONFIG_FILE, read_config
+    from trainer.runs.directory import CONFIG_FILE
+    from trainer.runs.run import load_run
     from trainer.training.loop import train
 
     if options["quiet"] and options["log_format"] == "json":
@@ -147,7 +148,7 @@ def _run(method: type[Method], options: dict[str, Any]) -> None:
     directory = options["run_dir"]
     resumes = options["resume"] and directory is not None and (directory / CONFIG_FILE).is_file()
     if resumes:
-        dataset = open_dataset(options["data"] or read_config(directory)[1])
+        dataset = open_dataset(options["data"] or load_run(directory).dataset_path)
     else:
         dataset = _dataset(options)
     # the settings that were named; the others follow from these, or are those of the run that is resumed
@@ -201,9 +202,9 @@ def _resumed(
     """
     from dataclasses import replace
 
-    from trainer.runs.directory import read_config
+    from trainer.runs.run import load_run
 
-    stored, _ = read_config(directory)
+    stored = load_run(directory).config
     if method.name == stored.method:
         method_settings = {**stored.method_settings, **method_settings}
     settings = {name: value for name, value in settings.items() if name != "noise_rate_from"}

@@ -23,6 +23,7 @@ import numpy as np
 
 from trainer import ops
 from trainer.methods.base import WARM_UP, Method, Step, Tensor, check_warm_up, cross_entropy
+from trainer.methods.columns import SampleColumn
 from trainer.settings import setting
 
 FEWEST_RECORDS = 2
@@ -51,6 +52,11 @@ class ActiveBias(Method):
         "Chang, Learned-Miller, McCallum: Active Bias: Training More Accurate Neural Networks by Emphasizing High "
         "Variance Samples, NIPS 2017"
     )
+    columns = (
+        SampleColumn("label_probability_mean", "float32", np.nan),
+        SampleColumn("label_probability_variance", "float32", np.nan),
+        SampleColumn("weight", "float32", np.nan),
+    )
 
     def check(self, epochs: int) -> None:
         check_warm_up(self.warm_up, epochs)
@@ -60,6 +66,16 @@ class ActiveBias(Method):
             "count": np.zeros(num_samples, np.int32),
             "mean": np.zeros(num_samples, np.float32),
             "m2": np.zeros(num_samples, np.float32),
+        }
+
+    def sample_values(self, memory: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Mean and variance of H_i, and the weights in a mini-batch of all samples; not-a-number without records."""
+        count = memory["count"]
+        variance = np.divide(memory["m2"], count, out=np.full_like(memory["m2"], np.nan), where=count >= FEWEST_RECORDS)
+        return {
+            "label_probability_mean": np.where(count > 0, memory["mean"], np.float32(np.nan)),
+            "label_probability_variance": variance,
+            "weight": np.asarray(ops.convert_to_numpy(self.weights(memory))),
         }
 
     def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from trainer import ops
 from trainer.errors import TrainerError
+from trainer.methods.columns import SampleColumn
 from trainer.methods.metric import Metric
 from trainer.settings import VARIANTS, Derived, option_name, option_names, resolve_settings, settings_of
 
@@ -71,6 +72,8 @@ class Method(ABC):
     num_networks: ClassVar[int] = 1
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """What its steps tell beside loss and error, in the order of the columns."""
+    columns: ClassVar[tuple[SampleColumn, ...]] = ()
+    """What it tells of each sample in the end, in samples.h5."""
 
     @classmethod
     def from_settings(cls, epochs: int, values: Mapping[str, Any], variant: str = "paper") -> Self:
@@ -118,6 +121,10 @@ class Method(ABC):
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         """What is remembered per sample at the start: arrays with leading axis N."""
         return {}
+
+    def sample_values(self, memory: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The values of `columns` from the memory that a run ended with, a row a sample; those of the same name."""
+        return {column.name: memory[column.name] for column in self.columns}
 
     def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         """What changes with the epoch (from 0), the mini-batch's size and the noise rate; same keys always."""

@@ -38,6 +38,7 @@ from trainer.methods.base import (
     mean_over,
     smallest,
 )
+from trainer.methods.columns import SampleColumn
 from trainer.methods.metric import CLEAN_SET, Metric
 from trainer.settings import Derived, setting
 
@@ -148,6 +149,10 @@ class Selfie(Method):
             plotted=True,
         ),
     )
+    columns = (
+        SampleColumn("refurbished_label", "int32", -1, is_label=True, replaces_label=True, in_every_run=True),
+        SampleColumn("uncertainty", "float32", np.nan, in_every_run=True),
+    )
 
     def check(self, epochs: int) -> None:
         check_warm_up(self.warm_up, epochs)
@@ -182,6 +187,11 @@ class Selfie(Method):
             "refurbished_label": np.full(num_samples, -1, np.int32),
             "uncertainty": np.full(num_samples, np.nan, np.float32),
         }
+
+    def sample_values(self, memory: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        uncertainty = memory["uncertainty"]  # infinite where the history is not full
+        known = np.where(np.isinf(uncertainty), np.float32(np.nan), uncertainty)
+        return {"refurbished_label": memory["refurbished_label"], "uncertainty": known}
 
     def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
         return {

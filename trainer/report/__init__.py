@@ -5,10 +5,11 @@ Runs that differ in nothing but seeds (of the noise, of the training) form a gro
 
 from __future__ import annotations
 
-from trainer.report.collect import HEADLINES, FinishedRun, Group, collect, groups
+from trainer.report.collect import FinishedRun, Group, collect, groups
 from trainer.report.data_files import write_csv
 from trainer.report.table import table
 from trainer.report.writing import write_report
+from trainer.runs.result import HEADLINES
 
 __all__ = [
     "HEADLINES",

@@ -6,8 +6,6 @@ line of text, never a traceback.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -19,10 +17,11 @@ import numpy as np
 
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.runs.directory import CONFIG_FILE, METRICS_FILE, RESULT_FILE
-from trainer.runs.run import read_metrics
+from trainer.runs.directory import CONFIG_FILE
+from trainer.runs.reading import RunFileError, get
+from trainer.runs.result import Result
+from trainer.runs.run import Run, epochs_done, is_finished, open_run
 
-HEADLINES = ("best_test_error", "last_test_error", "mean_last10_test_error")
 CLEAN = "none"
 """The noise of a dataset that has none."""
 OWN = "own"
@@ -74,22 +73,36 @@ class Noise(NamedTuple):
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run, read back.
+    """A finished run whose files were read and are what a run writes, and where it stands in the report."""
 
-    Attributes:
-        result: result.json; `HEADLINES` are checked. config: config.json; "dataset" is an object.
-        metrics: each column of metrics.csv as (epochs of all restarts,) float64, with not-a-number where a cell is
-            empty; "epoch" and "test_error" are there and have no gap.
-    """
-
-    directory: Path
+    run: Run
     group: Group
     noise: Noise
-    seed: int
-    train_records: int
-    result: dict[str, Any]
-    config: dict[str, Any]
-    metrics: dict[str, np.ndarray]
+
+    @property
+    def directory(self) -> Path:
+        return self.run.directory
+
+    @property
+    def seed(self) -> int:
+        return self.run.config_file.seed
+
+    @property
+    def train_records(self) -> int:
+        return self.run.config_file.dataset.train_records
+
+    @property
+    def result(self) -> Result:
+        return self.run.result
+
+    @property
+    def metrics(self) -> dict[str, np.ndarray]:
+        return self.run.metrics
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What config.json says, which may be of another version."""
+        return self.run.config_file.values
 
 
 def collect(paths: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
@@ -107,18 +120,8 @@ def collect(paths: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
         for directory in directories:
             try:
                 runs[directory.resolve()] = _read(directory)
-            # RecursionError, OverflowError: JSON nested too deeply, numbers beyond a float
-            except (
-                OSError,
-                ValueError,
-                LookupError,
-                TypeError,
-                AttributeError,
-                ArithmeticError,
-                RecursionError,
-                csv.Error,
-            ) as error:
-                notices[directory.resolve()] = f"{directory}: {_reason(directory, error)}; left out"
+            except LeftOutError as error:
+                notices[directory.resolve()] = f"{directory}: {error}; left out"
     lines = [printable(line) for line in notices.values()]
     if not runs:
         raise TrainerError("; ".join(lines))
@@ -131,12 +134,17 @@ def printable(text: str) -> str:
     return visible.encode("utf-8", "backslashreplace").decode()
 
 
+def plain_text(value: Any) -> str:
+    """A plain value of a JSON file as text; of a list or object, which can be nested without end, the kind alone."""
+    return type(value).__name__ if isinstance(value, list | dict) else printable(str(value))
+
+
 def groups(runs: Sequence[FinishedRun]) -> dict[Group, list[FinishedRun]]:
     """The runs of each group, in order."""
-    found: dict[Group, list[FinishedRun]] = {}
+    members: dict[Group, list[FinishedRun]] = {}
     for run in runs:
-        found.setdefault(run.group, []).append(run)
-    return found
+        members.setdefault(run.group, []).append(run)
+    return members
 
 
 def method_rank(method: str) -> tuple[int, str]:
@@ -152,73 +160,54 @@ def _order(run: FinishedRun) -> tuple[Any, ...]:
     return (*place, method_rank(group.method), group.settings, run.seed, str(run.directory))
 
 
-def _reason(directory: Path, error: Exception) -> str:
-    if (directory / RESULT_FILE).is_file():
-        return f"cannot be read ({' '.join(str(error).split())[:200]})"
-    try:
-        epochs = len((directory / METRICS_FILE).read_text(encoding="utf-8").splitlines()) - 1
-    except (OSError, ValueError):
-        epochs = 0
-    return f"not finished ({max(epochs, 0)} epochs done; `trainer run … --resume` goes on with it)"
+class LeftOutError(Exception):
+    """Why a run directory gives no finished run."""
 
 
 def _read(directory: Path) -> FinishedRun:
-    config, result = (_object(directory / name) for name in (CONFIG_FILE, RESULT_FILE))
-    dataset = _get(config, "dataset", dict, CONFIG_FILE)
-    noise = dataset.get("noise")
-    for key in HEADLINES:
-        if not 0 <= _get(result, key, (int, float), RESULT_FILE) <= 1:
-            raise ValueError(f"{RESULT_FILE}: {key} is no fraction")
-    named = dataset if noise is None else _get(noise, "parent", dict, CONFIG_FILE)
-    own = _noise(noise, config)
-    group = Group(
-        dataset=printable(_get(named, "name", str, CONFIG_FILE)),
-        noise=own.kind if noise is None else f"{own.kind} {own.name}".rstrip(),
-        network=printable(_get(config, "network", str, CONFIG_FILE)),
-        method=printable(_get(config, "method", str, CONFIG_FILE)),
-        epochs=_get(config, "epochs", int, CONFIG_FILE),
-    )
-    records = _get(dataset, "train_records", int, CONFIG_FILE)
-    if group.epochs < 1 or records < 1:
-        raise ValueError(f"{CONFIG_FILE}: epochs and train_records should be at least 1")
-    seed = _get(config, "seed", int, CONFIG_FILE)
-    return FinishedRun(directory, group, own, seed, records, result, config, read_metrics(directory / METRICS_FILE))
+    if not is_finished(directory):
+        raise LeftOutError(
+            f"not finished ({epochs_done(directory)} epochs done; `trainer run … --resume` goes on with it)"
+        )
+    try:
+        run = open_run(directory)
+        _ = run.result, run.metrics  # read now, so that what is wrong with them leaves the run out
+        return _placed(run)
+    except RunFileError as error:
+        raise LeftOutError(f"cannot be read ({error.path.name}: {error.reason})") from None
+    except (ValueError, OverflowError) as error:
+        raise LeftOutError(f"cannot be read ({CONFIG_FILE}: {error})") from None
 
 
-def _object(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name}: not a JSON object")
-    return value
+def _placed(run: Run) -> FinishedRun:
+    """The run with its group, whose settings are not known as yet."""
+    file = run.config_file
+    noise = _noise(file.dataset.noise, file.values)
+    if file.dataset.noise is None:
+        dataset, name = file.dataset.name, noise.kind
+    else:
+        parent = get(file.dataset.noise, "parent", dict, "dataset.noise.")
+        dataset, name = get(parent, "name", str, "dataset.noise.parent."), f"{noise.kind} {noise.name}".rstrip()
+    group = Group(printable(dataset), name, printable(file.network), printable(file.method), file.epochs)
+    return FinishedRun(run, group, noise)
 
 
-def _get(values: dict[str, Any], key: str, kind: type | tuple[type, ...], file: str) -> Any:
-    value = values.get(key)
-    # bool is an int to Python, not to us
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{file}: '{key}' is {'missing' if key not in values else 'not of the kind expected'}")
-    if value == "":
-        raise ValueError(f"{file}: '{key}' is empty")
-    return value
-
-
-def _noise(noise: dict[str, Any] | None, config: dict[str, Any]) -> Noise:
+def _noise(noise: dict[str, Any] | None, settings: dict[str, Any]) -> Noise:
     if noise is None:
-        told, rate = config.get("noise_rate_from", "clean labels"), config.get("noise_rate")
-        if told == "clean labels" or not isinstance(rate, int | float) or not 0 < rate < 1:
+        source, rate = settings.get("noise_rate_from", "clean labels"), settings.get("noise_rate")
+        if source == "clean labels" or not isinstance(rate, int | float) or not 0 < rate < 1:
             return Noise(CLEAN, 0.0, "0")
         return Noise(OWN, float(rate), OWN)
-    kind = printable(_get(noise, "type", str, CONFIG_FILE))
+    kind = printable(get(noise, "type", str, "dataset.noise."))
     if noise.get("sampling") == "bernoulli":
         kind += ", bernoulli"
-    rate = noise.get("rate")
-    counted = noise.get("realised_rate")
-    name = "" if rate is None else f"{_get(noise, 'rate', (int, float), CONFIG_FILE):g}"
+    asked, counted = noise.get("rate"), noise.get("realised_rate")
+    name = "" if asked is None else f"{get(noise, 'rate', (int, float), 'dataset.noise.'):g}"
     for key in ("column", "matrix_file", "donor"):
-        if isinstance(own := noise.get(key), str):
-            name = f"{name} {printable(Path(own).name)}".strip()
-    found = counted if rate is None else rate
-    return Noise(kind, float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None, name)
+        if isinstance(source := noise.get(key), str):
+            name = f"{name} {printable(Path(source).name)}".strip()
+    rate = counted if asked is None else asked
+    return Noise(kind, float(rate) if isinstance(rate, int | float) and 0 <= rate <= 1 else None, name)
 
 
 def _told_apart(runs: list[FinishedRun]) -> list[FinishedRun]:
@@ -227,29 +216,29 @@ def _told_apart(runs: list[FinishedRun]) -> list[FinishedRun]:
     for run in runs:
         group = run.group
         alike.setdefault((group.dataset, group.network, group.method, group.epochs), []).append(run)
-    found = []
+    placed = []
     for members in alike.values():
         settings = [_settings(run) for run in members]
-        names = sorted({name for own in settings for name in own})
-        differing = [name for name in names if len({own[name] for own in settings if name in own}) > 1]
-        for run, own in zip(members, settings, strict=True):
-            text = ", ".join(f"{name} {own[name]}" for name in differing if name in own)
-            found.append(replace(run, group=run.group._replace(settings=text)))
-    return found
+        names = sorted({name for values in settings for name in values})
+        differing = [name for name in names if len({values[name] for values in settings if name in values}) > 1]
+        for run, values in zip(members, settings, strict=True):
+            text = ", ".join(f"{name} {values[name]}" for name in differing if name in values)
+            placed.append(replace(run, group=run.group._replace(settings=text)))
+    return placed
 
 
 def _settings(run: FinishedRun) -> dict[str, str]:
     """What else the run was told, by option; what its file does not say is left out."""
-    config = run.config
-    values = {key: config[key] for key in SETTINGS if config.get(key) is not None}
-    own = config.get("method_settings")
-    values |= own if isinstance(own, dict) else {}
-    told = config.get("noise_rate_from")
+    settings = run.settings
+    values = {key: settings[key] for key in SETTINGS if settings.get(key) is not None}
+    of_method = settings.get("method_settings")
+    values |= of_method if isinstance(of_method, dict) else {}
+    source = settings.get("noise_rate_from")
     # a rate that a person told and that is the dataset's own is no setting of its own
-    if told == "--noise-rate" and config.get("noise_rate") != run.noise.rate:
-        values["noise_rate"] = config.get("noise_rate")
-    elif isinstance(told, str) and told.startswith("estimate"):
+    if source == "--noise-rate" and settings.get("noise_rate") != run.noise.rate:
+        values["noise_rate"] = settings.get("noise_rate")
+    elif isinstance(source, str) and source.startswith("estimate"):
         values["noise_rate"] = "estimated"
     else:
         values["noise_rate"] = "known"
-    return {printable(str(key)).replace("_", "-"): printable(str(value))[:60] for key, value in values.items()}
+    return {printable(str(key)).replace("_", "-"): plain_text(value)[:60] for key, value in values.items()}

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from trainer.report.collect import HEADLINES, FinishedRun, Group, printable
+from trainer.report.collect import FinishedRun, Group, plain_text, printable
 from trainer.report.matrices import Transitions
-from trainer.report.summary import Estimate, Panel, Row, final, wall_seconds
+from trainer.report.summary import Estimate, Panel, Row, final
+from trainer.runs.result import HEADLINES
 
 FORMAT_VERSION = 1
 
@@ -23,10 +24,10 @@ def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
     more = ("settings", "noise_type", "noise_rate", "wall_seconds", "epochs_in_all", "device")
     lines = []
     for run in runs:
-        results = [_number(run.result.get(key)) for key in (*HEADLINES, "best_test_error_all_runs")]
+        results = [*(float(run.result[key]) for key in HEADLINES), run.result.best_test_error_all_runs]
         refurbished = [final(run, key) for key in ("refurbished", "refurbishment_accuracy")]
-        facts = [run.group.settings, run.noise.kind, run.noise.rate, wall_seconds(run)]
-        facts += [len(run.metrics["epoch"]), _device(run)]
+        facts = [run.group.settings, run.noise.kind, run.noise.rate, run.result.wall_seconds]
+        facts += [len(run.metrics["epoch"]), device(run)]
         lines.append([*run.group[:5], run.seed, *results, *refurbished, printable(str(run.directory)), *facts])
     _write(path, [*columns, "refurbishment_accuracy", "run_directory", *more], lines)
 
@@ -112,30 +113,27 @@ def _run(run: FinishedRun) -> dict[str, Any]:
         **run.group._asdict(),
         "seed": run.seed,
         **{key: run.result[key] for key in HEADLINES},
-        "wall_seconds": wall_seconds(run),
+        "wall_seconds": run.result.wall_seconds,
         "epochs_in_all": len(run.metrics["epoch"]),
-        "device": _device(run),
+        "device": device(run),
         "versions": versions(run),
     }
 
 
 def versions(run: FinishedRun) -> dict[str, str]:
     """The versions of Python and packages that config.json names."""
-    found = run.config.get("versions")
-    items = found.items() if isinstance(found, dict) else ()
-    return {printable(str(name)): printable(str(value)) for name, value in items if value is not None}
+    values = run.settings.get("versions")
+    items = values.items() if isinstance(values, dict) else ()
+    return {printable(name): plain_text(value) for name, value in items if value is not None}
 
 
-def _device(run: FinishedRun) -> str:
-    return printable(str(run.config.get("device") or ""))
+def device(run: FinishedRun) -> str:
+    """The device that config.json names, or ""."""
+    return plain_text(run.settings.get("device") or "")
 
 
 def _estimate(figure: Estimate | None) -> dict[str, Any] | None:
     return None if figure is None else {"mean": figure.mean, "deviation": figure.deviation}
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and abs(value) <= 1 else None
 
 
 def _whole(value: float) -> float | int:

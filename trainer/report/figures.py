@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trainer.report.collect import HEADLINES, Group, method_rank
+from trainer.report.collect import Group, method_rank
 from trainer.report.curve_figures import CurveRow, curve_rows
 from trainer.report.description import DotPlot, LineChart
 from trainer.report.error_figures import error_figure
 from trainer.report.matrices import Transitions
 from trainer.report.matrix_figures import MatrixFigures, Names, confusion_figures, transition_figures
 from trainer.report.summary import Panel, Row
+from trainer.runs.result import HEADLINES
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Transition matrices before and after refurbishment, and confusion matrices: counts, added over the runs of a group.
+"""Transition matrices before and after a method replaced labels, and confusion matrices: counts over a group's runs.
 
 Clean labels are the dataset's. They are read only where the dataset still is what the run was trained on: dataset.json
 with the same SHA-256, and the same labels in its manifest as in samples.h5.
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
 from trainer.report.collect import FinishedRun, printable
 from trainer.runs.directory import SAMPLES_FILE
+from trainer.runs.reading import RunFileError
+from trainer.runs.samples import GIVEN_LABEL, HELD_OUT, ID, replacing_columns, replacing_labels
 
 MAX_CLASSES = 2_000
 """Beyond it a matrix is no picture."""
@@ -29,8 +29,8 @@ class Transitions:
 
     Attributes:
         before: (K, K) int64, samples by clean label (row) and given label (column), over all runs.
-        after: the same by the label after refurbishment, the refurbished one where there is one and else the given
-            one; None where no run refurbished any.
+        after: the same by the label after the method, its replacing one where there is one and else the given one;
+            None where no run replaced any.
         runs: how many runs are in it.
     """
 
@@ -78,22 +78,22 @@ def transitions(members: Sequence[FinishedRun], datasets: Datasets) -> tuple[Tra
     """The matrices of a group, and a line for each run that is not in them."""
     before: np.ndarray | None = None
     after: np.ndarray | None = None
-    counted, notes, refurbished = 0, [], False
+    counted, notes, is_replaced = 0, [], False
     for run in members:
-        found = _run_matrices(run, datasets)
-        if isinstance(found, str):
-            notes.append(f"{printable(str(run.directory))}: {found}")
+        counts = _run_matrices(run, datasets)
+        if isinstance(counts, str):
+            notes.append(f"{printable(str(run.directory))}: {counts}")
             continue
-        if before is not None and before.shape != found[0].shape:
+        if before is not None and before.shape != counts[0].shape:
             notes.append(f"{printable(str(run.directory))}: has another number of classes than the runs before it")
             continue
-        before = found[0] if before is None else before + found[0]
-        after = found[1] if after is None else after + found[1]
-        refurbished |= found[2]
+        before = counts[0] if before is None else before + counts[0]
+        after = counts[1] if after is None else after + counts[1]
+        is_replaced |= counts[2]
         counted += 1
     if before is None:
         return None, notes
-    return Transitions(before, after if refurbished else None, counted), notes
+    return Transitions(before, after if is_replaced else None, counted), notes
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
@@ -108,27 +108,25 @@ def confusion(members: Sequence[FinishedRun]) -> np.ndarray | None:
     """
     total: np.ndarray | None = None
     for run in members:
-        matrices = run.result.get("confusion_matrix")
-        found = _square(matrices.get("last") if isinstance(matrices, dict) else None)
-        if found is None or (total is not None and total.shape != found.shape):
+        counts = run.result.confusion("last", MAX_CLASSES)
+        if counts is None or (total is not None and total.shape != counts.shape):
             return None
-        total = found if total is None else total + found
+        total = counts if total is None else total + counts
     return total
 
 
 def class_errors(members: Sequence[FinishedRun]) -> np.ndarray | None:
     """(runs, K) float64 test error of each class after the last epoch, not-a-number where a class has no images."""
-    own = [confusion([run]) for run in members]
     if confusion(members) is None:
         return None
-    counts = [np.asarray(matrix) for matrix in own]
+    counts = [np.asarray(confusion([run])) for run in members]
     with np.errstate(invalid="ignore"):
         return np.array([1 - np.diag(matrix) / matrix.sum(axis=1) for matrix in counts])
 
 
 def _key(run: FinishedRun) -> tuple[str, str]:
-    path, sha256 = (run.config["dataset"].get(key) for key in ("path", "sha256"))
-    return (path, sha256) if isinstance(path, str) and isinstance(sha256, str) and "\0" not in path else ("", "")
+    dataset = run.run.config_file.dataset
+    return (dataset.path, dataset.sha256) if dataset.path is not None and dataset.sha256 is not None else ("", "")
 
 
 def _labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | str:
@@ -143,46 +141,25 @@ def _labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | str:
 
 
 def _run_matrices(run: FinishedRun, datasets: Datasets) -> tuple[np.ndarray, np.ndarray, bool] | str:
-    """Counts before and after, (K, K) int64, and whether any label was refurbished; or why there are none."""
+    """Counts before and after, (K, K) int64, and whether any label was replaced; or why there are none."""
     known = datasets.labels(run)
     if isinstance(known, str):
         return known
     clean, noisy = known
-    try:
-        with h5py.File(run.directory / SAMPLES_FILE, "r") as file:
-            given, refurbished = (_column(file, name, len(clean)) for name in ("given_label", "refurbished_label"))
-            kept = (
-                ~_column(file, "held_out", len(clean)).astype(bool) if "held_out" in file else np.ones(len(clean), bool)
-            )
-    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        return f"{SAMPLES_FILE} cannot be read ({' '.join(str(error).split())[:200]})"
-    if not np.array_equal(given, noisy):
-        return f"{SAMPLES_FILE} and its dataset have other labels"
     count = len(datasets.class_names(run) or ())
-    if len(clean) and not -1 <= refurbished.min() <= refurbished.max() < count:
-        return f"{SAMPLES_FILE} has refurbished labels that are no class"
-    after = np.where(refurbished >= 0, refurbished, given)
-    tables = [_counts(clean[kept], labels[kept], count) for labels in (given, after)]
-    return tables[0], tables[1], bool((refurbished[kept] >= 0).any())
-
-
-def _column(file: Any, name: str, records: int) -> np.ndarray:
-    # a forged file must not make it read more than the dataset accounts for
-    if file[name].shape != (records,):
-        raise ValueError(f"{name} has the shape {file[name].shape}, ({records},) is expected")
-    return np.asarray(file[name][()]).astype(np.int64)
+    try:
+        samples = run.run.read_samples((ID, GIVEN_LABEL, HELD_OUT, *replacing_columns()), count)
+    except RunFileError as error:
+        return f"{SAMPLES_FILE} cannot be read ({error.reason})"
+    given_labels = samples[GIVEN_LABEL]
+    if not np.array_equal(given_labels, noisy):
+        return f"{SAMPLES_FILE} and its dataset have other labels"
+    replacing = replacing_labels(samples)
+    kept = ~samples.get(HELD_OUT, np.zeros(len(clean), bool))
+    after = np.where(replacing >= 0, replacing, given_labels)
+    tables = [_counts(clean[kept], labels[kept], count) for labels in (given_labels.astype(np.int64), after)]
+    return tables[0], tables[1], bool((replacing[kept] >= 0).any())
 
 
 def _counts(rows: np.ndarray, columns: np.ndarray, count: int) -> np.ndarray:
     return np.bincount(rows * count + columns, minlength=count**2).reshape(count, count)
-
-
-def _square(value: Any) -> np.ndarray | None:
-    try:
-        matrix = np.array(value, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    side = len(matrix) if matrix.ndim == 2 else 0
-    if matrix.shape != (side, side) or not 0 < side <= MAX_CLASSES or not ((matrix >= 0) & (matrix < 2**53)).all():
-        return None
-    return matrix.astype(np.int64)

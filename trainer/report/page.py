@@ -14,15 +14,15 @@ from string import Template
 from xml.etree.ElementTree import Element
 
 from trainer.report import style as looks
-from trainer.report.collect import CLEAN, FinishedRun, printable
+from trainer.report.collect import CLEAN, FinishedRun
 from trainer.report.curves import curves_section
-from trainer.report.data_files import versions
+from trainer.report.data_files import device, versions
 from trainer.report.figures import Figures
 from trainer.report.label_matrices import confusion_section, transition_section
 from trainer.report.markup import add, breakable, html, relative_link, tag
 from trainer.report.matrix_figures import Names
 from trainer.report.results import duration, error_section, scrolling, table_section
-from trainer.report.summary import Panel, Row, rate_text, wall_seconds
+from trainer.report.summary import Panel, Row, rate_text
 
 TEMPLATE, STYLE_SHEET = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 
@@ -133,7 +133,7 @@ def _runs_section(rows: Sequence[Row], out: Path) -> Element:
 
 
 def _run_line(row: Row, run: FinishedRun, out: Path) -> Element:
-    seconds = wall_seconds(run)
+    seconds = run.result.wall_seconds
     path = _relative(run.directory, out)
     link = tag("a", {"class": "path", "href": relative_link(path)}, *breakable(path))
     group = row.group
@@ -148,7 +148,7 @@ def _run_line(row: Row, run: FinishedRun, out: Path) -> Element:
         tag("td", "n", f"{100 * run.result['best_test_error']:.2f}"),
         tag("td", "n", f"{100 * run.result['last_test_error']:.2f}"),
         tag("td", "n", "–" if seconds is None else duration(seconds)),
-        tag("td", None, printable(str(run.config.get("device") or "–"))),
+        tag("td", None, device(run) or "–"),
         tag("td", "wide", link),
     )
 

@@ -46,7 +46,9 @@ def paper_error(run: FinishedRun) -> float | None:
     resized = dataset != run.group.dataset
     if run.train_records != TRAIN_RECORDS.get(dataset) or resized != (dataset in RESIZED):
         return None
-    if any(run.config.get(key) != value for key, value in PROTOCOL.items()) or run.config.get("validation_fraction"):
+    if any(run.settings.get(key) != value for key, value in PROTOCOL.items()) or run.settings.get(
+        "validation_fraction"
+    ):
         return None
     table, method = paper_table(), run.group.method
     if run.noise.kind not in (CLEAN, OWN):

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from trainer.report.charts import is_labelled, line_chart
-from trainer.report.collect import HEADLINES
 from trainer.report.description import DotPlot, LineChart
 from trainer.report.dot_plot import dot_plot
 from trainer.report.figures import Figures
 from trainer.report.markers import legend, swatch
 from trainer.report.markup import Attributes, Content, add, tag
 from trainer.report.summary import Estimate, Panel, Row, rate_text
+from trainer.runs.result import HEADLINES
 
 SHORT_TITLES = dict(zip(HEADLINES, ("Best", "Last", "Mean of last 10"), strict=True))
 LONG = 24

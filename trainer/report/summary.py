@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainer.report.collect import CLEAN, HEADLINES, OWN, FinishedRun, Group, Noise, groups, method_rank
+from trainer.report.collect import CLEAN, OWN, FinishedRun, Group, Noise, groups, method_rank
 from trainer.report.paper import paper_error
+from trainer.runs.result import HEADLINES
 
 
 class Estimate(NamedTuple):
@@ -125,16 +126,9 @@ def final(run: FinishedRun, column: str) -> float | None:
     return None if np.isnan(values[-1]) else float(values[-1])
 
 
-def wall_seconds(run: FinishedRun) -> float | None:
-    """The wall time that result.json states."""
-    value = run.result.get("wall_seconds")
-    known = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    return float(value) if known and value is not None else None
-
-
 def _row(group: Group, members: list[FinishedRun]) -> Row:
     accuracy = [value for run in members if (value := final(run, "refurbishment_accuracy")) is not None]
-    seconds = [value for run in members if (value := wall_seconds(run)) is not None]
+    seconds = [value for run in members if (value := run.result.wall_seconds) is not None]
     papers = [paper_error(run) for run in members]
     return Row(
         group=group,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainer.report.collect import HEADLINES, FinishedRun
+from trainer.report.collect import FinishedRun
 from trainer.report.summary import table_rows
+from trainer.runs.result import HEADLINES
 
 
 def table(runs: Sequence[FinishedRun]) -> list[str]:

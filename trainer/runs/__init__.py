@@ -1,1 +1,1 @@
-"""Run directories: `directory` writes what is in one, `run` opens it, `weights` gives back its networks."""
+"""Run directories: `run` opens one, by `config_file`, `result`, `samples` and `weights`; `directory` writes one."""

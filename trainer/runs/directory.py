@@ -23,8 +23,9 @@ from datatools.files.output import FolderKind, atomic_file, atomic_hdf5, check_f
 from datatools.format.dataset import Dataset
 from trainer.config import RunConfig
 from trainer.data import TrainingData
-from trainer.engine.step import LAST_LOSS, LAST_PREDICTION, MEAN_LOSS, MEAN_PROBABILITY, VISITS
 from trainer.errors import TrainerError
+from trainer.methods.base import Method
+from trainer.runs.samples import GIVEN_LABEL, HELD_OUT, ID, filled_columns
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.csv"
@@ -168,39 +169,6 @@ def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity:
     )
 
 
-def read_config(directory: Path) -> tuple[RunConfig, Path]:
-    """The settings of a run and the path of its dataset, from config.json.
-
-    Raises:
-        TrainerError: not there, or not what this version writes.
-    """
-    path = directory / CONFIG_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return RunConfig.from_json(values), Path(values["dataset"]["path"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
-
-
-def read_finished(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A finished run's result.json, and "settings" and "dataset" of what it is, from config.json.
-
-    Raises:
-        TrainerError: one of them cannot be read.
-    """
-    path = directory / RESULT_FILE
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(result, dict):
-            raise ValueError("not a JSON object")
-        path = directory / CONFIG_FILE
-        values = json.loads(path.read_text(encoding="utf-8"))
-        config = RunConfig.from_json(values)
-        return result, {"settings": config.to_json(), "dataset": str(values["dataset"]["sha256"])}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise TrainerError(f"{path}: cannot be read ({error}); start the run anew with --overwrite") from None
-
-
 def versions() -> dict[str, str | None]:
     """Versions of Python and of the packages that a run's results can depend on."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
@@ -222,35 +190,28 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray]) -> None:
+def write_samples(path: Path, data: TrainingData, memory: dict[str, np.ndarray], method: Method) -> None:
     """samples.h5: what the run ended with, a row a training sample of the dataset, in id order.
 
-    What a method does not keep, and what is not known of held-out samples, is written as -1 or not-a-number.
+    What is not kept, and what is not known of held-out samples, is written as the column's declaration says.
 
     Args:
-        memory: the engine's, by name; a row a sample that was trained on.
+        memory: the engine's and the method's, by name; a row a sample that was trained on.
     """
     count = data.num_samples + len(data.validation_ids)
     labels = np.empty(count, np.int32)
     labels[data.ids] = data.train_labels
     if data.validation_labels is not None:
         labels[data.validation_ids] = data.validation_labels
-    columns: dict[str, np.ndarray] = {"id": np.arange(count, dtype=np.uint32), "given_label": labels}
-    for name, missing in (
-        ("refurbished_label", np.int32(-1)),
-        ("uncertainty", np.float32(np.nan)),
-        (LAST_LOSS, np.float32(np.nan)),
-        (LAST_PREDICTION, np.int32(-1)),
-        (MEAN_LOSS, np.float32(np.nan)),
-        (MEAN_PROBABILITY, np.float32(np.nan)),
-        (VISITS, np.int32(0)),
-    ):
-        columns[name] = np.full((count, *memory[name].shape[1:]) if name in memory else count, missing)
-        if name in memory:
-            columns[name][data.ids] = memory[name]
-    columns["uncertainty"][np.isinf(columns["uncertainty"])] = np.nan
+    columns: dict[str, np.ndarray] = {ID: np.arange(count, dtype=np.uint32), GIVEN_LABEL: labels}
+    values = {**memory, **method.sample_values(memory)}
+    for column in filled_columns(method):
+        shape = (count, data.num_classes) if column.each_class else (count,)
+        columns[column.name] = np.full(shape, column.missing, column.dtype)
+        if column.name in values:
+            columns[column.name][data.ids] = values[column.name]
     if data.validation_labels is not None:
-        columns["held_out"] = np.isin(columns["id"], data.validation_ids)
+        columns[HELD_OUT] = np.isin(columns[ID], data.validation_ids)
     write_arrays(path, columns)
 
 

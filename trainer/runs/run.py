@@ -1,22 +1,27 @@
-"""A run directory, opened: its settings, its figures, its samples and its networks."""
+"""A run directory, opened: its settings, its figures, its samples and its networks.
+
+What is in it is somebody's files. Each is checked as it is read, and what is wrong with one is one line.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from datatools.format.dataset import Dataset, open_dataset
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
-from trainer.runs.directory import METRICS_FILE, RESULT_FILE, SAMPLES_FILE, read_config, read_finished
+from trainer.runs.config_file import ConfigFile, read_config_file
+from trainer.runs.directory import METRICS_FILE, RESULT_FILE, SAMPLES_FILE
+from trainer.runs.reading import read_text, readable
+from trainer.runs.result import Result, read_result
+from trainer.runs.samples import read_samples
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,38 +29,57 @@ class Run:
     """A run that `load_run` opened, finished or not.
 
     Attributes:
-        directory: where it is. config: its settings. dataset_path: of the dataset it was trained on, as config.json
-            has it.
+        directory: where it is. config_file: its config.json, as far as every version of it agrees.
     """
 
     directory: Path
-    config: RunConfig
-    dataset_path: Path
+    config_file: ConfigFile
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Its settings.
+
+        Raises:
+            TrainerError: config.json has others than this version knows.
+        """
+        return self.config_file.run_config()
+
+    @cached_property
+    def dataset_path(self) -> Path:
+        """Of the dataset it was trained on, as config.json has it.
+
+        Raises:
+            TrainerError: config.json does not say it.
+        """
+        return self.config_file.dataset_path()
 
     @property
     def finished(self) -> bool:
         """Whether it came to its end: result.json is written last."""
-        return (self.directory / RESULT_FILE).is_file()
+        return is_finished(self.directory)
 
     @cached_property
-    def result(self) -> dict[str, Any]:
-        """result.json (docs/format.md); errors are fractions.
+    def result(self) -> Result:
+        """result.json (docs/format.md), a dictionary; errors are fractions.
 
         Raises:
             TrainerError: the run is not finished, or the file is damaged.
         """
         if not self.finished:
             raise TrainerError(f"{self.directory}: not finished; go on with it by resume=True, or --resume")
-        return read_finished(self.directory)[0]
+        return read_result(self.directory)
 
     @cached_property
     def metrics(self) -> dict[str, np.ndarray]:
         """Each column of metrics.csv: (epochs of all restarts so far,) float64, not-a-number where a cell is empty.
 
+        "epoch" and "test_error" are there and have no gap.
+
         Raises:
             TrainerError: it is not there, or damaged.
         """
-        with _readable(self.directory / METRICS_FILE) as path:
+        path = self.directory / METRICS_FILE
+        with readable(path):
             return read_metrics(path)
 
     @cached_property
@@ -65,8 +89,14 @@ class Run:
         Raises:
             TrainerError: the run is not finished, or the file is damaged.
         """
-        with _readable(self.directory / SAMPLES_FILE) as path, h5py.File(path, "r") as file:
-            return {name: _column(file, name) for name in file}
+        return self.read_samples()
+
+    def read_samples(
+        self, names: Collection[str] | None = None, num_classes: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Some columns of samples.h5; see `samples.read_samples`."""
+        count = self.config_file.dataset.train_records
+        return read_samples(self.directory / SAMPLES_FILE, count, names, num_classes)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -77,6 +107,21 @@ class Run:
         """
         return open_dataset(self.dataset_path)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a resume may not differ in, as far as config.json tells it (`training.checkpoint.differences`).
+
+        Raises:
+            TrainerError: config.json does not tell it.
+        """
+        return {"settings": self.config.to_json(), "dataset": self.config_file.dataset_sha256()}
+
+    def weights(self, which: str = "last", number: int = 1) -> list[np.ndarray]:
+        """The arrays of a network, in the order of `keras.Model.weights`; see `weights.read_weights`."""
+        from trainer.runs.weights import read_weights
+
+        return read_weights(self.directory, which, number)
+
     def network(self, which: str = "last", number: int = 1) -> Any:
         """A keras.Model from (B, H, W, C) standardised images to (B, K) logits; see `weights.load_network`."""
         from trainer.runs.weights import load_network
@@ -86,15 +131,15 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Settings and, of a finished run, result.json, as plain values: a line of a table of runs."""
         values: dict[str, Any] = {"directory": str(self.directory), "finished": self.finished, **self.config.to_json()}
-        return values | ({"result": self.result} if self.finished else {})
+        return values | ({"result": dict(self.result)} if self.finished else {})
 
     def __repr__(self) -> str:
-        config = self.config
         state = "not finished"
         if self.finished:
-            best, last = (f"{self.result[key]:.2%}" for key in ("best_test_error", "last_test_error"))
-            state = f"test error best {best}, last {last}"
-        return f"<Run {config.method}, {config.network}, seed {config.seed} at {self.directory}: {state}>"
+            best, last = self.result.best_test_error, self.result.last_test_error
+            state = f"test error best {best:.2%}, last {last:.2%}"
+        file = self.config_file
+        return f"<Run {file.method}, {file.network}, seed {file.seed} at {self.directory}: {state}>"
 
 
 def load_run(directory: Path | str) -> Run:
@@ -108,9 +153,31 @@ def load_run(directory: Path | str) -> Run:
     Raises:
         TrainerError: no run is there, or its config.json is not what this version writes.
     """
-    directory = Path(directory)
-    config, dataset_path = read_config(directory)
-    return Run(directory, config, dataset_path)
+    run = open_run(Path(directory))
+    _ = run.config, run.dataset_path, run.identity  # checked now, and not when they are first asked for
+    return run
+
+
+def open_run(directory: Path) -> Run:
+    """Open a run directory of any version: `Run.config` may not be known to this one.
+
+    Raises:
+        TrainerError: no run is there.
+    """
+    return Run(directory, read_config_file(directory))
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether a finished run is there: result.json is written last."""
+    return (directory / RESULT_FILE).is_file()
+
+
+def epochs_done(directory: Path) -> int:
+    """Epochs that metrics.csv has, over all restarts; 0 without one."""
+    try:
+        return max(0, (directory / METRICS_FILE).read_bytes().count(b"\n") - 1)
+    except OSError:
+        return 0
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -120,35 +187,11 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
         OSError, ValueError, csv.Error: it is not there, has no epoch, or is damaged. "epoch" and "test_error" have to
             be in it, without gaps.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(read_text(path).splitlines()))
     if not rows:
-        raise ValueError(f"{path.name}: no epoch in it")
+        raise ValueError("no epoch in it")
     metrics = {key: np.array([float(row[key] or "nan") for row in rows]) for key in rows[0]}
     for key in ("epoch", "test_error"):
         if key not in metrics or not np.isfinite(metrics[key]).all():
-            raise ValueError(f"{path.name}: no column {key}, or gaps in it")
+            raise ValueError(f"no column {key}, or gaps in it")
     return metrics
-
-
-def _column(file: h5py.File, name: str) -> np.ndarray:
-    # getlink first: a link that points into another file is not followed
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"'{name}' is a link")
-    values = file[name]
-    if not isinstance(values, h5py.Dataset) or values.is_virtual or values.external:
-        raise ValueError(f"'{name}' is not a plain dataset")
-    return np.asarray(values[()])
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[Path]:
-    """Turn whatever a file of somebody's meets while it is read into one line."""
-    if not path.is_file():
-        raise TrainerError(f"{path}: not there; go on with the run by resume=True, or --resume")
-    try:
-        yield path
-    # h5py raises whatever the HDF5 library met
-    except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, csv.Error) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainerError(f"{path}: cannot be read ({reason}); train the run anew with --overwrite") from None

@@ -13,7 +13,9 @@ from trainer.engine import load_backend
 from trainer.engine.prediction import PREDICTION_BATCH, logits
 from trainer.errors import TrainerError
 from trainer.networks import build_network
-from trainer.runs.directory import WEIGHTS_FILE, read_config
+from trainer.runs.config_file import read_config_file
+from trainer.runs.directory import WEIGHTS_FILE
+from trainer.runs.reading import plain_dataset, plain_group, readable
 
 WHICH = ("last", "selected")
 """Of which epoch: the final run's last, or the one that was selected on held-out samples."""
@@ -34,9 +36,10 @@ def load_network(
         TrainerError: the run is not finished, has no such weights, or they are not of this network and dataset; or the
             engine is not installed, or Keras runs on another one in this process.
     """
-    config, path = read_config(directory)
-    values = _read(directory / WEIGHTS_FILE, which, number)
-    metadata = (dataset or open_dataset(path)).metadata
+    config_file = read_config_file(directory)
+    config = config_file.run_config()
+    values = read_weights(directory, which, number)
+    metadata = (dataset or open_dataset(config_file.dataset_path())).metadata
     shape = metadata.image_shape
     load_backend(engine or config.engine)
     images = shape.height, shape.width, shape.depth
@@ -50,25 +53,36 @@ def load_network(
     return network
 
 
-def _read(path: Path, which: str, number: int) -> list[np.ndarray]:
-    """The arrays of a network, in the order of `keras.Model.weights`."""
+def read_weights(directory: Path, which: str = "last", number: int = 1) -> list[np.ndarray]:
+    """The arrays of a network of a finished run, in the order of `keras.Model.weights`.
+
+    Args:
+        directory: the run's. which: one of WHICH. number: which of the method's networks, from 1.
+
+    Raises:
+        TrainerError: the run is not finished, has no such weights, or the file is damaged.
+    """
+    path = directory / WEIGHTS_FILE
     if which not in WHICH:
         raise TrainerError(f"weights '{which}': not known; known are {', '.join(WHICH)}")
-    if not path.is_file():
-        raise TrainerError(f"{path}: not there; weights are written when a run is finished, go on with --resume")
-    try:
-        with h5py.File(path, "r") as file:
-            if which not in file:
-                raise TrainerError(
-                    f"{path}: has no weights of a selected epoch; a run with --validation-fraction selects one"
-                )
-            networks = file[which]
-            if f"network_{number}" not in networks:
-                raise TrainerError(f"{path}: has no network {number}, but {len(networks)}, numbered from 1")
-            own = networks[f"network_{number}"]
-            return [own[name][()] for name in sorted(own)]
-    except (OSError, RuntimeError) as error:
-        raise TrainerError(f"{path}: cannot be read ({error}); train the run anew with --overwrite") from None
+    if_missing = "weights are written when a run is finished, go on with --resume"
+    with readable(path, if_missing), h5py.File(path, "r") as file:
+        if which not in file:
+            raise TrainerError(
+                f"{path}: has no weights of a selected epoch; a run with --validation-fraction selects one"
+            )
+        networks = plain_group(file, which)
+        if f"network_{number}" not in networks:
+            raise TrainerError(f"{path}: has no network {number}, but {len(networks)}, numbered from 1")
+        arrays = plain_group(networks, f"network_{number}")
+        return [_array(arrays, name) for name in sorted(arrays)]
+
+
+def _array(arrays: h5py.Group, name: str) -> np.ndarray:
+    values = plain_dataset(arrays, name)
+    if values.dtype != np.float32:
+        raise ValueError(f"'{name}' is {values.dtype}, expected float32")
+    return np.asarray(values[()])
 
 
 def classify(network: Any, images: np.ndarray) -> np.ndarray:
@@ -81,5 +95,5 @@ def classify(network: Any, images: np.ndarray) -> np.ndarray:
     from trainer import ops
 
     parts = logits(network, images, PREDICTION_BATCH)
-    found = [ops.convert_to_numpy(ops.argmax(part, axis=-1)).astype(np.int32) for part in parts]
-    return np.concatenate([np.empty(0, np.int32), *found])
+    classes = [ops.convert_to_numpy(ops.argmax(part, axis=-1)).astype(np.int32) for part in parts]
+    return np.concatenate([np.empty(0, np.int32), *classes])

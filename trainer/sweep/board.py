@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -12,8 +11,10 @@ from typing import Any
 
 import click
 
+from trainer.errors import TrainerError
 from trainer.reporters.console import duration
-from trainer.runs.directory import METRICS_FILE, RESULT_FILE
+from trainer.runs.directory import RESULT_FILE
+from trainer.runs.run import epochs_done, is_finished, open_run
 from trainer.sweep.grid import Cell
 from trainer.sweep.plan import cost
 
@@ -54,12 +55,14 @@ class Board:
 
     def read_result(self, cell: Cell) -> None:
         """Take up the result of a cell that is finished."""
-        path = self.out / cell.name / RESULT_FILE
-        if path.is_file():
+        directory = self.out / cell.name
+        if is_finished(directory):
             try:
-                self.best[cell.name] = float(json.loads(path.read_text(encoding="utf-8"))["best_test_error"])
-            except (ValueError, LookupError, TypeError):
-                self.failed[cell.name] = f"{path}: cannot be read; remove its directory, and the cell is run again"
+                self.best[cell.name] = open_run(directory).result.best_test_error
+            except TrainerError:
+                self.failed[cell.name] = (
+                    f"{directory / RESULT_FILE}: cannot be read; remove its directory, and the cell is run again"
+                )
 
     def say(self, text: str) -> None:
         """A line for the user."""
@@ -92,11 +95,7 @@ class Board:
 
     def epochs_done(self, cell: Cell) -> int:
         """Epochs of a cell that metrics.csv has, over all its runs."""
-        path = self.out / cell.name / METRICS_FILE
-        try:
-            return max(0, path.read_bytes().count(b"\n") - 1)
-        except OSError:
-            return 0
+        return epochs_done(self.out / cell.name)
 
     def _left(self) -> str:
         total = sum(self._epochs.values())

@@ -17,7 +17,7 @@ from typing import Any
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import DATASET_FILE
 from trainer.methods import METHODS
-from trainer.runs.directory import RESULT_FILE
+from trainer.runs.run import is_finished
 from trainer.sweep.cell import environment
 from trainer.sweep.grid import Cell, Grid, value_of
 
@@ -49,7 +49,7 @@ def steps_per_epoch(cell: Cell, samples: int) -> int:
 
 def state(directory: Path) -> str:
     """How far the run of a cell is: "finished", "begun" or "to do"."""
-    if (directory / RESULT_FILE).is_file():
+    if is_finished(directory):
         return "finished"
     return "begun" if directory.is_dir() and any(directory.iterdir()) else "to do"
 

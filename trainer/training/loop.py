@@ -138,7 +138,7 @@ def _plan(setup: RunSetup, progress: Progress, compile_seconds: float | None, st
 def _write_results(training: Training, started: float) -> dict[str, Any]:
     """The files of a finished run; result.json, which says that it is finished, is the last."""
     setup, progress = training.setup, training.progress
-    write_samples(setup.directory / SAMPLES_FILE, setup.data, setup.engine.memory)
+    write_samples(setup.directory / SAMPLES_FILE, setup.data, setup.engine.memory, setup.method)
     write_arrays(setup.directory / WEIGHTS_FILE, training.weights())
     seconds = time.monotonic() - started
     result = metrics.result(setup.config.method, progress.rows, setup.method.num_networks, progress.kept, seconds)

@@ -9,7 +9,8 @@ from trainer.config import RunConfig
 from trainer.engine import Engine
 from trainer.errors import TrainerError
 from trainer.reporters.base import Reporter
-from trainer.runs.directory import CHECKPOINT_FILE, read_finished, versions
+from trainer.runs.directory import CHECKPOINT_FILE, versions
+from trainer.runs.run import load_run
 from trainer.training.checkpoint import Checkpoint, read_checkpoint
 from trainer.training.code_identity import code_sha256
 from trainer.training.stopping import DatasetWatch
@@ -42,11 +43,11 @@ def finished_result(directory: Path, identity: dict[str, Any], reporter: Reporte
     Raises:
         TrainerError: another run is finished there.
     """
-    result, stored = read_finished(directory)
-    check_same_run({**identity, **stored}, identity, directory)
+    run = load_run(directory)
+    check_same_run({**identity, **run.identity}, identity, directory)
     reporter.note(f"{directory}: finished already, nothing to resume")
-    reporter.finish(directory, result)
-    return result
+    reporter.finish(directory, run.result)
+    return run.result
 
 
 def saved_checkpoint(directory: Path, identity: dict[str, Any], reporter: Reporter) -> Checkpoint | None:

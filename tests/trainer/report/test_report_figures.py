@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.report_runs import made_run
 from trainer.report.charts import is_labelled, line_chart
-from trainer.report.collect import HEADLINES, Group, collect
+from trainer.report.collect import Group, collect
 from trainer.report.description import Axis, Confusion, DotPlot, Dots, HeatMap, Line, LineChart, Ranking, nice_axis
 from trainer.report.dot_plot import dot_plot
 from trainer.report.figures import Figures, describe
@@ -26,6 +26,7 @@ from trainer.report.matrix_figures import MOST_CLASSES, RANKED, ranked
 from trainer.report.pictures import error_picture, pyplot
 from trainer.report.results import NARROW, WIDE, error_section
 from trainer.report.summary import panels, table_rows
+from trainer.runs.result import HEADLINES
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""

@@ -88,7 +88,7 @@ def test_an_unfinished_run_has_metrics_and_no_result(dataset: Dataset, tmp_path:
 
 
 def test_what_is_no_run_and_what_is_damaged_is_one_line(run: trainer.Run, tmp_path: Path) -> None:
-    with pytest.raises(TrainerError, match=r"config\.json: cannot be read"):
+    with pytest.raises(TrainerError, match=r"config\.json: not there; name a run directory"):
         trainer.load_run(tmp_path)
     (tmp_path / "config.json").write_bytes((run.directory / "config.json").read_bytes())
     (tmp_path / "result.json").write_text("{}")

@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_one_line(run: Path, dataset: Dataset, tmp_path: 
         load_network(run, "best")
     with pytest.raises(TrainerError, match=r"has no weights of a selected epoch; a run with --validation-fraction"):
         load_network(run, "selected")
-    with pytest.raises(TrainerError, match=r"config\.json: cannot be read"):
+    with pytest.raises(TrainerError, match=r"config\.json: not there; name a run directory"):
         load_network(tmp_path)
     (tmp_path / "config.json").write_bytes((run / "config.json").read_bytes())
     with pytest.raises(TrainerError, match=r"weights\.h5: not there; weights are written when a run is finished"):
