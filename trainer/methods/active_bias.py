@@ -69,7 +69,7 @@ class ActiveBias(Method):
         }
 
     def sample_values(self, memory: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Mean and variance of H_i, and the weights in a mini-batch of all samples; not-a-number without records."""
+        """Mean and variance of H_i, not-a-number of too few records, and the weights in a mini-batch of all samples."""
         count = memory["count"]
         variance = np.divide(memory["m2"], count, out=np.full_like(memory["m2"], np.nan), where=count >= FEWEST_RECORDS)
         return {
