@@ -15,6 +15,7 @@ import numpy as np
 from trainer.data import TrainingData
 from trainer.engine import EvaluationTotals
 from trainer.engine.step import suffix
+from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.methods.metric import Metric
 
@@ -34,7 +35,14 @@ TRAINING = (
 )
 """What every method's steps tell."""
 EVALUATION = tuple(
-    Metric(f"{split}_{key}", f"{split} {title}", unit, tag=f"{split}/{key}", each_network=split == "test")
+    Metric(
+        f"{split}_{key}",
+        f"{split} {title}",
+        unit,
+        tag=f"{split}/{key}",
+        each_network=split == "test",
+        plotted=(split, key) == ("test", "error"),
+    )
     for split in ("test", "validation")
     for key, title, unit in (
         ("loss", "loss", "nats"),
@@ -102,6 +110,22 @@ class EpochRow:
         metrics = dict(values)
         others = {field.name: metrics.pop(field.name) for field in fields(cls) if field.name != "metrics"}
         return cls(metrics=metrics, **others)
+
+
+def plotted_metrics() -> tuple[Metric, ...]:
+    """What the report draws by epoch, of whichever method."""
+    return tuple(metric for metric in _all_metrics() if metric.plotted)
+
+
+def headline_metrics() -> tuple[Metric, ...]:
+    """What sums up a run beside its test errors, of whichever method."""
+    return tuple(metric for metric in _all_metrics() if metric.headline)
+
+
+def _all_metrics() -> Iterable[Metric]:
+    """Every metric once: those of all methods first, then what methods declare, in the order of the registry."""
+    of_methods = (metric for method in METHODS.values() for metric in method.metrics)
+    return {metric.key: metric for metric in (*TRAINING, *EVALUATION, *PROGRESS, *of_methods)}.values()
 
 
 def totals(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

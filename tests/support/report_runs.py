@@ -13,6 +13,9 @@ from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import read_manifest
 from datatools.format.metadata import DATASET_FILE
 from tests.support import tiny
+from trainer.report.collect import collect
+from trainer.report.figures import Figures, describe
+from trainer.report.summary import panels, table_rows
 from trainer.runs.samples import promised_columns
 
 REFURBISHES = ("selfie",)
@@ -33,6 +36,12 @@ def made_runs(folder: Path, data: Dataset) -> Path:
         made_run(folder / "runs" / f"default{seed}", "default", seed, [0.5, 0.3 + seed / 50], data=data)
         made_run(folder / "runs" / f"selfie{seed}", "selfie", seed, [0.5, 0.2, 0.4, 0.1], data=data, epochs=2)
     return folder / "runs"
+
+
+def described(folder: Path) -> Figures:
+    """The figures of all runs in a folder, without their matrices."""
+    rows = table_rows(collect([folder])[0])
+    return describe(rows, panels(rows), {}, {})
 
 
 def rename_classes(data: Dataset, names: list[str]) -> Dataset:

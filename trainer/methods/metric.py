@@ -16,6 +16,7 @@ class Metric:
     Attributes:
         key: its column of metrics.csv.
         title: what it is, for people.
+        heading: its short name, over a chart or a column of a table; "" for the words of its key.
         unit: "share" (a fraction in [0, 1]), "count", "nats", "seconds" or "images/s".
         part: the sum over the epoch that it is made of (`engine.step.run_method` names them); "" for what is not
             made of sums.
@@ -26,7 +27,9 @@ class Metric:
             begins with a bracket stands beside the one before it.
         each_network: whether each network of a method has its own, in a column with the network's suffix.
         needs_clean: whether the clean labels have to be known.
-        plotted: whether the report draws it by epoch.
+        plotted: whether the report has a chart of it by epoch; a count is drawn as a share of the training samples.
+        headline: whether it sums a run up: the report has its last value in results.csv, its curve also in
+            learning-curves.png, and of a share the mean over runs in the tables.
     """
 
     key: str
@@ -40,6 +43,13 @@ class Metric:
     each_network: bool = False
     needs_clean: bool = False
     plotted: bool = False
+    headline: bool = False
+    heading: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called where there is room for few words."""
+        return self.heading or self.key.replace("_", " ")
 
     def value(self, sums: dict[str, float], suffix: str = "") -> float | int | None:
         """The figure from an epoch's sums; None where they do not tell it, or there is nothing to divide by.

@@ -136,6 +136,8 @@ class Selfie(Method):
             tag="refurbishment/refurbished",
             line="refurbished {:,}",
             plotted=True,
+            headline=True,
+            heading="labels refurbished",
         ),
         Metric(
             "refurbishment_accuracy",
@@ -147,6 +149,8 @@ class Selfie(Method):
             line="({:.1%} right)",
             needs_clean=True,
             plotted=True,
+            headline=True,
+            heading="labels refurbished right",
         ),
     )
     columns = (

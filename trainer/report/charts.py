@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -27,7 +28,7 @@ class Frame:
     width: float
     height: float
 
-    @property
+    @cached_property
     def column(self) -> float | None:
         """Width of the column of names, or None where the chart has none."""
         return label_column(self.chart, self.width, self.base - TOP)

@@ -1,4 +1,8 @@
-"""What is drawn by epoch, described: a chart for each noise and each column of metrics.csv that any run has."""
+"""What is drawn by epoch, described: a chart for each noise and each plotted metric that any run has.
+
+Which metrics are plotted, and what they are called, the table of metrics says (`trainer.metrics`); no method is known
+here by name.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +10,57 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from trainer.methods.metric import Metric
+from trainer.metrics import plotted_metrics
 from trainer.report.collect import FinishedRun
-from trainer.report.description import Axis, Line, LineChart, nice_axis
+from trainer.report.description import Axis, Line, LineChart, nice_axis, number_axis
 from trainer.report.summary import Panel, Row, rate_text
 
-REFURBISHED_SHARE = "refurbished_share"
-CURVES = {
-    "test_error": ("Test error", "mean and range over runs"),
-    "label_precision": ("Label precision", "share of the clean set that is truly clean"),
-    "label_recall": ("Label recall", "truly clean samples that are in the clean set"),
-    REFURBISHED_SHARE: ("Labels refurbished", "share of the training samples"),
-    "refurbishment_accuracy": ("Refurbished labels that are right", "share of the refurbished labels"),
-}
-"""Title and note of the columns that are drawn. The share is `refurbished` over the training samples."""
 MARKERS = 5
 """How many markers a curve has, so that it is known without its colour."""
+MOST_RESTARTS = 50
+"""Of more restarts none is marked: their lines would cover the chart."""
+LARGEST = 1e12
+"""Values beyond it are no figures of a training, and would break an axis."""
+PERCENT = ("share", "count")
+"""Units that are drawn in percent: shares, and counts as shares of the training samples."""
 
 CurveRow = tuple[str, dict[str, LineChart]]
-"""A noise as the page writes it, as "40 %", and its charts by column."""
+"""A noise as the page writes it, as "40 %", and its charts by the metric's key."""
 
 
 def curve_rows(panel: Panel, style: dict[str, int]) -> tuple[CurveRow, ...]:
-    """The charts of each noise of a panel; those of a column have one y axis."""
+    """The charts of each noise of a panel; those of a metric have one y axis."""
     axes = {}
-    for column in CURVES:
-        curves = [curve for row in panel.rows for curve in _curves(row, column)]
+    for metric in plotted_metrics():
+        curves = [curve for row in panel.rows for curve in _curves(row, metric)]
         if curves:
-            axes[column] = nice_axis("%", curves)
+            axes[metric] = nice_axis("%", curves) if metric.unit in PERCENT else number_axis(metric.unit, curves)
     lines = []
     for rows in panel.by_noise().values():
         noise = rate_text(rows[0])
-        charts = {c: _chart(rows, c, style, y, f"{panel.title}, noise {noise}") for c, y in axes.items()}
-        lines.append((noise, {column: chart for column, chart in charts.items() if chart is not None}))
+        charts = {m.key: _chart(rows, m, style, y, f"{panel.title}, noise {noise}") for m, y in axes.items()}
+        lines.append((noise, {key: chart for key, chart in charts.items() if chart is not None}))
     return tuple(lines)
 
 
-def _chart(rows: Sequence[Row], column: str, style: dict[str, int], y: Axis, where: str) -> LineChart | None:
-    """A column by epoch, counted through restarts; None where no run has it."""
-    drawn = [(row, curves) for row in rows if (curves := _curves(row, column))]
+def _chart(rows: Sequence[Row], metric: Metric, style: dict[str, int], y: Axis, where: str) -> LineChart | None:
+    """A metric by epoch, counted through restarts; None where no run has it."""
+    drawn = [(row, curves) for row in rows if (curves := _curves(row, metric))]
     if not drawn:
         return None
     lines, restarts = [], []
     for place, (row, curves) in enumerate(drawn):
         number = style[row.label]
         lines.append(_band(row.label, number, curves, place / len(drawn)))
-        restarts += [(start + 0.5, number) for start in range(row.group.epochs, len(curves[0]), row.group.epochs)]
+        starts = range(row.group.epochs, len(curves[0]), row.group.epochs)
+        restarts += [(start + 0.5, number) for start in starts if len(starts) <= MOST_RESTARTS]
     last = max(float(line.x[-1]) for line in lines)
-    title, note = CURVES[column]
-    ends = ", ".join(f"{line.label} {line.end()[1]:.1f} %" for line in lines)
+    title = metric.name.capitalize()
+    ends = ", ".join(f"{line.label} {line.end()[1]:.1f} {y.label}".rstrip() for line in lines)
     return LineChart(
         title=title,
-        note=f"%, {note}",
+        note=", ".join(part for part in (y.label, _detail(metric)) if part),
         spoken=f"{title} by epoch, {where}; at the end {ends}. Every value is in curves.csv.",
         x=Axis("epoch (dotted: restart)" if restarts else "epoch", min(1.0, last - 1), last, _epoch_ticks(last)),
         y=y,
@@ -66,19 +70,29 @@ def _chart(rows: Sequence[Row], column: str, style: dict[str, int], y: Axis, whe
     )
 
 
-def _curves(row: Row, column: str) -> list[np.ndarray]:
-    """The curves of a row's runs that have a value anywhere, (epochs,) float64 each, in percent."""
-    curves = [curve for run in row.members if (curve := _percent(run, column)) is not None]
+def _detail(metric: Metric) -> str:
+    """What a metric is, in more words than its title."""
+    if metric.unit == "count":
+        return f"{metric.title}, of all training samples"
+    return metric.title if metric.title != metric.name else "mean and range over runs"
+
+
+def _curves(row: Row, metric: Metric) -> list[np.ndarray]:
+    """The curves of a row's runs that have a value anywhere, (epochs,) float64 each, as they are drawn."""
+    curves = [curve for run in row.members if (curve := _curve(run, metric)) is not None]
     return [curve for curve in curves if np.isfinite(curve).any()]
 
 
-def _percent(run: FinishedRun, column: str) -> np.ndarray | None:
-    """A column of metrics.csv in percent, (epochs,) float64, or None where the run has none."""
-    if column == REFURBISHED_SHARE:
-        counts = run.metrics.get("refurbished")
-        return None if counts is None else 100 * counts / run.train_records
-    values = run.metrics.get(column)
-    return None if values is None else 100 * values
+def _curve(run: FinishedRun, metric: Metric) -> np.ndarray | None:
+    """A metric of a run, (epochs,) float64: in percent, or in its unit; not-a-number where it has no sensible value."""
+    values = run.metrics.get(metric.key)
+    if values is None:
+        return None
+    if metric.unit == "share":
+        return np.where((values >= 0) & (values <= 1), 100 * values, np.nan)
+    # the last mini-batch is filled up: an epoch's count can be a little more than the samples
+    scale = 100 / run.train_records if metric.unit == "count" else 1.0
+    return np.where(np.abs(values) < LARGEST, scale * values, np.nan)
 
 
 def _band(label: str, style: int, curves: list[np.ndarray], offset: float) -> Line:

@@ -1,4 +1,4 @@
-"""The page's part on how training went: test error, label precision and recall, refurbishment, by epoch."""
+"""The page's part on how training went: the plotted metrics by epoch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ def curves_section(figures: Figures) -> Element:
     section.append(tag("h2", {"id": "curves-title"}, "By epoch"))
     text = (
         "Mean over runs as a line, their range as a band; epochs are counted through restarts, which dotted lines "
-        "mark. Where a method takes no clean set or refurbishes no label, or clean labels are not known, it has no "
-        "line."
+        "mark. A method that has no such figure, or has it only where clean labels are known, has no line."
     )
     section.append(tag("p", "quiet", text))
     for part in figures.panels:

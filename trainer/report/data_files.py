@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from trainer.metrics import headline_metrics
 from trainer.report.collect import FinishedRun, Group, plain_text, printable
 from trainer.report.matrices import Transitions
-from trainer.report.summary import Estimate, Panel, Row, final
+from trainer.report.summary import Estimate, Panel, Row, final, headline_shares
 from trainer.runs.result import HEADLINES
 
 FORMAT_VERSION = 1
@@ -20,27 +21,30 @@ FORMAT_VERSION = 1
 
 def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
     """results.csv: a line a run."""
-    columns = (*Group._fields[:5], "seed", *HEADLINES, "best_test_error_all_runs", "refurbished")
+    metrics = [metric.key for metric in headline_metrics()]
+    columns = (*Group._fields[:5], "seed", *HEADLINES, "best_test_error_all_runs", *metrics, "run_directory")
     more = ("settings", "noise_type", "noise_rate", "wall_seconds", "epochs_in_all", "device")
     lines = []
     for run in runs:
         results = [*(float(run.result[key]) for key in HEADLINES), run.result.best_test_error_all_runs]
-        refurbished = [final(run, key) for key in ("refurbished", "refurbishment_accuracy")]
+        results += [final(run, key) for key in metrics]
         facts = [run.group.settings, run.noise.kind, run.noise.rate, run.result.wall_seconds]
         facts += [len(run.metrics["epoch"]), device(run)]
-        lines.append([*run.group[:5], run.seed, *results, *refurbished, printable(str(run.directory)), *facts])
-    _write(path, [*columns, "refurbishment_accuracy", "run_directory", *more], lines)
+        lines.append([*run.group[:5], run.seed, *results, printable(str(run.directory)), *facts])
+    _write(path, [*columns, *more], lines)
 
 
 def write_groups(rows: Sequence[Row], path: Path) -> None:
     """groups.csv: a line a group, mean and sample deviation of each headline figure, and the paper's value."""
     columns = [*Group._fields, "noise_type", "noise_rate", "runs"]
-    for name in (*HEADLINES, "refurbishment_accuracy", "wall_seconds"):
+    shares = [metric.key for metric in headline_shares()]
+    for name in (*HEADLINES, *shares, "wall_seconds"):
         columns += [f"{name}_mean", f"{name}_deviation"]
     lines = []
     for row in rows:
         cells: list[Any] = [*row.group, row.noise.kind, row.noise.rate, len(row.members)]
-        for figure in (*(row.errors[key] for key in HEADLINES), row.refurbished_right, row.seconds):
+        figures = [*(row.errors[key] for key in HEADLINES), *(row.shares.get(key) for key in shares), row.seconds]
+        for figure in figures:
             cells += [None, None] if figure is None else [figure.mean, figure.deviation]
         lines.append([*cells, row.paper])
     _write(path, [*columns, "paper_best_test_error"], lines)
@@ -58,14 +62,14 @@ def write_curves(runs: Sequence[FinishedRun], path: Path) -> None:
     _write(path, [*Group._fields, "seed", "epoch_in_all", *map(printable, names)], lines)
 
 
-def write_matrices(found: Iterable[tuple[Group, Transitions]], path: Path) -> None:
-    """matrices.csv: samples by clean label and label, before and after refurbishment; a line a cell that has any."""
+def write_matrices(matrices: Iterable[tuple[Group, Transitions]], path: Path) -> None:
+    """matrices.csv: samples by clean label and label, before and after replacement; a line a cell that has any."""
     lines = []
-    for group, own in found:
-        for name, counts in (("before", own.before), ("after", own.after)):
+    for group, matrix in matrices:
+        for name, counts in (("before", matrix.before), ("after", matrix.after)):
             if counts is not None:
                 for clean, label in np.argwhere(counts):
-                    lines.append([*group, name, own.runs, int(clean), int(label), int(counts[clean, label])])
+                    lines.append([*group, name, matrix.runs, int(clean), int(label), int(counts[clean, label])])
     _write(path, [*Group._fields, "matrix", "runs", "clean_label", "label", "samples"], lines)
 
 
@@ -101,7 +105,7 @@ def _point(row: Row) -> dict[str, Any]:
         "seeds": [run.seed for run in row.members],
         "runs": len(row.members),
         "test_error": {key: _estimate(row.errors[key]) for key in HEADLINES},
-        "refurbishment_accuracy": _estimate(row.refurbished_right),
+        **{metric.key: _estimate(row.shares.get(metric.key)) for metric in headline_shares()},
         "wall_seconds": _estimate(row.seconds),
         "paper_best_test_error": row.paper,
     }

@@ -1,6 +1,6 @@
 """What a figure shows, as data: built once from the runs, drawn as SVG for the page and by matplotlib for papers.
 
-A description holds no pixel and no inch. Values are in percent (shares of matrices are fractions), a look is a number
+A description holds no pixel and no inch. Shares are in percent (those of matrices are fractions), a look is a number
 in `style.STYLES`, and `spoken` is what a reader hears who does not see the figure.
 """
 
@@ -50,6 +50,17 @@ def nice_axis(label: str, values: Sequence[np.ndarray], from_zero: bool = True) 
     low = min(low, high - step)
     ticks = np.round(np.arange(low, high + step / 2, step), 6).tolist()
     return Axis(label, ticks[0], ticks[-1], tuple(ticks))
+
+
+def number_axis(label: str, values: Sequence[np.ndarray]) -> Axis:
+    """An axis of numbers that holds all values, with a few round ticks."""
+    bottom, top = (float(end(np.concatenate(values))) for end in (np.nanmin, np.nanmax))
+    span = top - bottom or abs(top) or 1.0
+    power = 10.0 ** np.floor(np.log10(span / 5))
+    step = float(next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= 5))
+    low, high = np.floor(bottom / step + 1e-9), np.ceil(top / step - 1e-9)
+    ticks = np.arange(low, max(high, low + 1) + 1) * step
+    return Axis(label, float(ticks[0]), float(ticks[-1]), tuple(ticks.tolist()))
 
 
 @dataclass(frozen=True)

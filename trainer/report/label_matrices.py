@@ -1,4 +1,4 @@
-"""The page's parts on classes: transition matrices before and after refurbishment, confusion matrices, class errors."""
+"""The page's parts on classes: transition matrices before and after replacement, confusion matrices, class errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from trainer.report.matrix_figures import MOST_CLASSES, RANKED, MatrixFigures, N
 
 
 def transition_section(blocks: Sequence[MatrixFigures], notes: Sequence[str]) -> Element | None:
-    """The matrices of all groups; a group that refurbishes has two, the others share those of their dataset."""
+    """The matrices of all groups; a group that replaces labels has two, the others share theirs."""
     if not blocks and not notes:
         return None
     section = tag("section", {"id": "labels", "aria-labelledby": "labels-title"})
-    section.append(tag("h2", {"id": "labels-title"}, "Labels before and after refurbishment"))
+    section.append(tag("h2", {"id": "labels-title"}, "Labels before and after replacement"))
     text = (
         "Each row is a clean class: the share of its training samples that carry each label, over all runs. After "
-        "refurbishment, a sample counts with its refurbished label where it has one, else with the one it was given. "
+        "replacement, a sample counts with the label that the method put in the place of the given one, if it did. "
         "Wrong labels lie off the diagonal."
     )
     add(section, [tag("p", "quiet", text), *_how_to_read(blocks, "The whole matrices are in matrices.csv.")])

@@ -36,8 +36,8 @@ class MatrixFigures:
 def transition_figures(
     rows: Sequence[Row], matrices: Mapping[Group, Transitions], names: Names
 ) -> tuple[MatrixFigures, ...]:
-    """The labels before and after refurbishment: of each group that refurbishes, and else once for each noise."""
-    refurbishing = {group[:2] for group, matrix in matrices.items() if matrix.after is not None}
+    """The labels before and after replacement: of each group that replaces any, and else once for each noise."""
+    replacing = {group[:2] for group, matrix in matrices.items() if matrix.after is not None}
     shown: set[tuple[str, ...]] = set()
     blocks = []
     for row in rows:
@@ -45,7 +45,7 @@ def transition_figures(
         matrix = matrices.get(row.group)
         if matrix is None:
             continue
-        if matrix.after is None and (row.noise.kind == CLEAN or noise in shown | refurbishing):
+        if matrix.after is None and (row.noise.kind == CLEAN or noise in shown | replacing):
             continue
         shown.add(noise)
         who = "" if matrix.after is None else f": {row.label}, {row.group.network}, {row.group.epochs} epochs"
@@ -97,7 +97,7 @@ def _right(counts: np.ndarray) -> float:
 def _before_and_after(matrix: Transitions, names: Sequence[str] | None, where: str) -> Iterator[HeatMap | Ranking]:
     for title, label, counts in (
         ("Before", "given label", matrix.before),
-        ("After refurbishment", "label after refurbishment", matrix.after),
+        ("After replacement", "label after replacement", matrix.after),
     ):
         if counts is not None:
             note = f"{100 * _right(counts):.1f} % of the labels are right"

@@ -174,9 +174,9 @@ def _files_section(files: Sequence[str]) -> Element:
         "results.csv": "a line a run",
         "groups.csv": "a line a group: mean and deviation, and the paper's value",
         "curves.csv": "a line an epoch",
-        "matrices.csv": "samples by clean label and label, before and after refurbishment",
+        "matrices.csv": "samples by clean label and label, before and after replacement",
         "report.json": "the figures' points and the runs",
-        "learning-curves.png": "test error and refurbished labels by epoch",
+        "learning-curves.png": "test error and what else sums a run up, by epoch",
     }
     for name in files:
         if name in about:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.report.curve_figures import CURVES, REFURBISHED_SHARE
+from trainer.metrics import headline_metrics, plotted_metrics
 from trainer.report.description import DotPlot, HeatMap, Line, LineChart, Ranking
 from trainer.report.figures import Figures, PanelFigures
 from trainer.report.markup import shorten
@@ -43,15 +43,16 @@ SETTINGS = {
 
 
 def draw_learning_curves(figures: Figures, path: Path) -> None:
-    """learning-curves.png: test error and what was refurbished by epoch, a row for each noise of each panel."""
-    columns = ("test_error", REFURBISHED_SHARE, "refurbishment_accuracy")
+    """learning-curves.png: test error and what else sums a run up by epoch, a row for each noise of each panel."""
+    keys = ["test_error", *(metric.key for metric in headline_metrics())]
     with pyplot() as plt:
-        _curve_grid(plt, figures.panels, columns, 4.6).savefig(path, dpi=120, metadata={"Software": None})
+        _curve_grid(plt, figures.panels, keys, 4.6).savefig(path, dpi=120, metadata={"Software": None})
 
 
 def draw_figures(figures: Figures, out: Path) -> list[str]:
     """Draw every figure as PNG and SVG into the folder `out`; the names of the files, in order."""
     files: list[str] = []
+    curves = [metric.key for metric in plotted_metrics()]
     with pyplot() as plt:
 
         def save(picture: Any, title: str) -> None:
@@ -62,7 +63,7 @@ def draw_figures(figures: Figures, out: Path) -> list[str]:
             for headline, figure in part.errors.items():
                 picture = error_picture(plt, figure, part.panel.title)
                 save(picture, f"{headline.replace('_', '-')}-{_place(part.panel)}")
-            save(_curve_grid(plt, [part], tuple(CURVES), 3.2), f"curves-{_place(part.panel)}")
+            save(_curve_grid(plt, [part], curves, 3.2), f"curves-{_place(part.panel)}")
         for block in figures.transitions:
             group = block.row.group
             if len(block.figures) > 1:  # what became of labels, not labels alone
@@ -184,22 +185,22 @@ def _legend(picture: Any, columns: int) -> None:
     picture.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
-def _curve_grid(plt: Any, parts: Sequence[PanelFigures], columns: Sequence[str], width: float) -> Any:
-    """A row for each noise of each panel, a column for each quantity that any run has; charts `width` inches wide."""
+def _curve_grid(plt: Any, parts: Sequence[PanelFigures], keys: Sequence[str], width: float) -> Any:
+    """A row for each noise of each panel, a column for each metric that any run has; charts `width` inches wide."""
     several = len(parts) > 1
     lines = [(part, noise, charts) for part in parts for noise, charts in part.curves]
-    shown = [column for column in columns if any(column in charts for _, _, charts in lines)]
+    shown = [key for key in keys if any(key in charts for _, _, charts in lines)]
     labels = list(dict.fromkeys(label for part in parts for label in part.panel.labels()))
     size = (max(width * len(shown), 9.0), min(2.5 * len(lines) + 0.2 * _legend_size(labels, 9.0)[1], MAX_INCHES))
     picture, axes = plt.subplots(len(lines), len(shown), figsize=size, squeeze=False, layout="constrained")
     for cells, (part, noise, charts) in zip(axes, lines, strict=True):
-        for cell, column in zip(cells, shown, strict=True):
-            if column not in charts:
+        for cell, key in zip(cells, shown, strict=True):
+            if key not in charts:
                 cell.set_axis_off()
                 continue
-            _line_chart(cell, charts[column])
+            _line_chart(cell, charts[key])
             where = f"{part.panel.title}\n" if several and cell is cells[0] else ""
-            cell.set_title(f"{shorten(where, 70)}{charts[column].title}, noise {shorten(noise, 40)}", fontsize=8)
+            cell.set_title(f"{shorten(where, 70)}{charts[key].title}, noise {shorten(noise, 40)}", fontsize=8)
     _legend(picture, _legend_size(labels, size[0])[0])
     return picture
 

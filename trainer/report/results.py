@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
+from trainer.methods.metric import Metric
 from trainer.report.charts import is_labelled, line_chart
 from trainer.report.description import DotPlot, LineChart
 from trainer.report.dot_plot import dot_plot
 from trainer.report.figures import Figures
 from trainer.report.markers import legend, swatch
 from trainer.report.markup import Attributes, Content, add, tag
-from trainer.report.summary import Estimate, Panel, Row, rate_text
+from trainer.report.summary import Estimate, Panel, Row, headline_shares, rate_text
 from trainer.runs.result import HEADLINES
 
 SHORT_TITLES = dict(zip(HEADLINES, ("Best", "Last", "Mean of last 10"), strict=True))
@@ -152,26 +153,26 @@ def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
 
 def _table(panel: Panel, style: dict[str, int]) -> Element:
     has_paper = any(row.paper is not None for row in panel.rows)
-    refurbishes = any(row.refurbished_right is not None for row in panel.rows)
+    shares = [metric for metric in headline_shares() if any(metric.key in row.shares for row in panel.rows)]
     head = tag("tr", None, _column("Method"), _column("Runs", "n"), _column("Best", "n"))
     add(
         head,
         [_column("Paper, best", "n") if has_paper else None, _column("Last", "n"), _column("Mean of last 10", "n")],
     )
-    add(head, [_column("Refurbished right", "n") if refurbishes else None, _column("Time per run", "n")])
+    add(head, [*(_column(metric.name.capitalize(), "n") for metric in shares), _column("Time per run", "n")])
     table = tag("table", None, tag("thead", None, head))
     for rows in panel.by_noise().values():
         # a line of its own, so that the methods' names are the first column, which stays in sight
         span: Attributes = {"scope": "rowgroup", "class": "noise", "colspan": len(head)}
         noise = tag("th", span, tag("span", None, f"Noise {rate_text(rows[0])}"))
         body = tag("tbody", "part", tag("tr", None, noise))
-        add(body, [_line(row, rows, style, has_paper, refurbishes) for row in rows])
+        add(body, [_line(row, rows, style, has_paper, shares) for row in rows])
         table.append(body)
     return table
 
 
-def _line(row: Row, rows: Sequence[Row], style: dict[str, int], has_paper: bool, refurbishes: bool) -> Element:
-    least = {key: min(own.errors[key].mean for own in rows) for key in HEADLINES}
+def _line(row: Row, rows: Sequence[Row], style: dict[str, int], has_paper: bool, shares: Sequence[Metric]) -> Element:
+    least = {key: min(other.errors[key].mean for other in rows) for key in HEADLINES}
 
     def error(key: str) -> Element:
         return figure_cell(row.errors[key], len(rows) > 1 and row.errors[key].mean == least[key])
@@ -186,7 +187,7 @@ def _line(row: Row, rows: Sequence[Row], style: dict[str, int], has_paper: bool,
         paper,
         error(HEADLINES[1]),
         error(HEADLINES[2]),
-        figure_cell(row.refurbished_right) if refurbishes else None,
+        *(figure_cell(row.shares.get(metric.key)) for metric in shares),
         tag("td", "n", "–" if row.seconds is None else duration(row.seconds.mean)),
     )
 

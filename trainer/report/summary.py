@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainer.methods.metric import Metric
+from trainer.metrics import headline_metrics
 from trainer.report.collect import CLEAN, OWN, FinishedRun, Group, Noise, groups, method_rank
 from trainer.report.paper import paper_error
 from trainer.runs.result import HEADLINES
@@ -37,16 +39,16 @@ class Row:
     """A line of the table: a group's figures over its runs.
 
     Attributes:
-        errors: test errors by headline. refurbished_right: share of the refurbished labels of the last epoch that are
-            right. seconds: wall time of a run. paper: best test error in the SELFIE paper, or None where the setting
-            is not the paper's.
+        errors: test errors by headline. shares: `headline_shares` after the last epoch by their keys, as far as any
+            run has them. seconds: wall time of a run. paper: best test error in the SELFIE paper, or None where the
+            setting is not the paper's.
     """
 
     group: Group
     noise: Noise
     members: tuple[FinishedRun, ...]
     errors: dict[str, Estimate]
-    refurbished_right: Estimate | None
+    shares: dict[str, Estimate]
     seconds: Estimate | None
     paper: float | None
 
@@ -81,10 +83,10 @@ class Panel:
 
     def by_noise(self) -> dict[str, list[Row]]:
         """The rows of each noise rate (or of what stands for it), in order."""
-        found: dict[str, list[Row]] = {}
+        rows: dict[str, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(row.noise.name, []).append(row)
-        return found
+            rows.setdefault(row.noise.name, []).append(row)
+        return rows
 
 
 def table_rows(runs: Sequence[FinishedRun]) -> list[Row]:
@@ -94,18 +96,18 @@ def table_rows(runs: Sequence[FinishedRun]) -> list[Row]:
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
     """The panels of all rows, in order; clean rows alone make one where their dataset has no noisy runs."""
-    found: dict[tuple[str, str, int], dict[str, list[Row]]] = {}
+    by_kind: dict[tuple[str, str, int], dict[str, list[Row]]] = {}
     for row in rows:
         group = row.group
-        kinds = found.setdefault((group.dataset, group.network, group.epochs), {})
+        kinds = by_kind.setdefault((group.dataset, group.network, group.epochs), {})
         kinds.setdefault(row.noise.kind, []).append(row)
     made = []
-    for (dataset, network, epochs), kinds in found.items():
+    for (dataset, network, epochs), kinds in by_kind.items():
         clean = kinds.get(CLEAN, [])
         noisy = [kind for kind in kinds if kind != CLEAN]
         for kind in noisy or [CLEAN]:
-            own = [*clean, *kinds[kind]] if kind != CLEAN else clean
-            made.append(Panel(dataset, kind, network, epochs, tuple(own)))
+            members = [*clean, *kinds[kind]] if kind != CLEAN else clean
+            made.append(Panel(dataset, kind, network, epochs, tuple(members)))
     return made
 
 
@@ -120,14 +122,23 @@ def rate_text(row: Row) -> str:
         return f"{row.noise.name}{rate}"
 
 
+def headline_shares() -> list[Metric]:
+    """The metrics that sum up a run and are shares: what has a mean over runs."""
+    return [metric for metric in headline_metrics() if metric.unit == "share"]
+
+
 def final(run: FinishedRun, column: str) -> float | None:
     """The last epoch's value of a column that the run has."""
     values = run.metrics.get(column, np.array([np.nan]))
-    return None if np.isnan(values[-1]) else float(values[-1])
+    return float(values[-1]) if np.isfinite(values[-1]) else None
 
 
 def _row(group: Group, members: list[FinishedRun]) -> Row:
-    accuracy = [value for run in members if (value := final(run, "refurbishment_accuracy")) is not None]
+    shares = {}
+    for metric in headline_shares():
+        values = [value for run in members if (value := final(run, metric.key)) is not None]
+        if values:
+            shares[metric.key] = estimate(values)
     seconds = [value for run in members if (value := run.result.wall_seconds) is not None]
     papers = [paper_error(run) for run in members]
     return Row(
@@ -135,7 +146,7 @@ def _row(group: Group, members: list[FinishedRun]) -> Row:
         noise=members[0].noise,
         members=tuple(members),
         errors={key: estimate([float(run.result[key]) for run in members]) for key in HEADLINES},
-        refurbished_right=estimate(accuracy) if accuracy else None,
+        shares=shares,
         seconds=estimate(seconds) if seconds else None,
         paper=papers[0] if None not in papers else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainer.report.collect import FinishedRun
-from trainer.report.summary import table_rows
+from trainer.report.summary import headline_shares, table_rows
 from trainer.runs.result import HEADLINES
 
 
@@ -21,16 +21,17 @@ def table(runs: Sequence[FinishedRun]) -> list[str]:
             "best",
             "last",
             "mean last 10",
-            "labels refurbished right",
+            *(metric.name for metric in headline_shares()),
             "paper's best",
         )
     ]
+    shares = [metric.key for metric in headline_shares()]
     for row in table_rows(runs):
         group = row.group
         figures = [row.errors[key].percent() for key in HEADLINES]
-        right = "-" if row.refurbished_right is None else row.refurbished_right.percent()
+        figures += [row.shares[key].percent() if key in row.shares else "-" for key in shares]
         paper = "-" if row.paper is None else f"{100 * row.paper:.1f}"
-        cells = (group.dataset, group.noise, group.network, row.label, str(len(row.members)), *figures, right, paper)
+        cells = (group.dataset, group.noise, group.network, row.label, str(len(row.members)), *figures, paper)
         rows.append(cells)
     if all(row[-1] == "-" for row in rows[1:]):  # nobody's setting is the paper's
         rows = [row[:-1] for row in rows]

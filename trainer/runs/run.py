@@ -185,7 +185,7 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         OSError, ValueError, csv.Error: it is not there, has no epoch, or is damaged. "epoch" and "test_error" have to
-            be in it, without gaps.
+            be in it, without gaps, the latter as fractions.
     """
     rows = list(csv.DictReader(read_text(path).splitlines()))
     if not rows:
@@ -194,4 +194,6 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
     for key in ("epoch", "test_error"):
         if key not in metrics or not np.isfinite(metrics[key]).all():
             raise ValueError(f"no column {key}, or gaps in it")
+    if not ((metrics["test_error"] >= 0) & (metrics["test_error"] <= 1)).all():
+        raise ValueError("test_error is no fraction")
     return metrics

@@ -107,8 +107,22 @@ def test_the_settings_are_options_and_in_config_json(checkout: Path, output: str
     assert "leave-out" in run(checkout, "list")
 
 
-def test_the_run_is_in_the_report(checkout: Path, output: str) -> None:
+@pytest.fixture(scope="module")
+def report(checkout: Path, output: str) -> Path:
+    """The folder of a report of the run."""
     run(checkout, "report", "run", "--out", "report")
-    assert "leave-out" in (checkout / "report" / "report.html").read_text(encoding="utf-8")
-    with (checkout / "report" / "results.csv").open(newline="", encoding="utf-8") as file:
+    return checkout / "report"
+
+
+def test_the_run_is_in_the_report(report: Path) -> None:
+    assert "leave-out" in (report / "report.html").read_text(encoding="utf-8")
+    with (report / "results.csv").open(newline="", encoding="utf-8") as file:
         assert [row["method"] for row in csv.DictReader(file)] == ["leave-out"]
+
+
+def test_the_metric_is_a_curve_of_the_report(checkout: Path, report: Path) -> None:
+    text = (report / "report.html").read_text(encoding="utf-8")
+    assert "<figcaption>Left out share<span>%, share of the samples that were left out</span>" in text
+    last = column(checkout)[-1]
+    assert 'aria-label="Left out share by epoch, tiny, pair noise, small-cnn, 3 epochs, noise 20 %' in text
+    assert f"at the end leave-out {100 * last:.1f} %." in text

@@ -1,4 +1,4 @@
-"""The figures of a report, as described and as drawn: what is chosen, and that no name lies over data."""
+"""Test errors and their names, as described and as drawn: no name lies over data."""
 
 from __future__ import annotations
 
@@ -12,29 +12,18 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import pytest
 
-from tests.support.report_runs import made_run
+from tests.support.report_runs import described, made_run
 from trainer.report.charts import is_labelled, line_chart
-from trainer.report.collect import Group, collect
-from trainer.report.description import Axis, Confusion, DotPlot, Dots, HeatMap, Line, LineChart, Ranking, nice_axis
+from trainer.report.description import Axis, DotPlot, Dots, Line, LineChart, nice_axis
 from trainer.report.dot_plot import dot_plot
-from trainer.report.figures import Figures, describe
-from trainer.report.heat_map import heat_map, ranking_table
 from trainer.report.label_layout import LABEL_GAP, LETTER, spread
 from trainer.report.markup import breakable, html, tag
-from trainer.report.matrices import Transitions
-from trainer.report.matrix_figures import MOST_CLASSES, RANKED, ranked
 from trainer.report.pictures import error_picture, pyplot
 from trainer.report.results import NARROW, WIDE, error_section
-from trainer.report.summary import panels, table_rows
 from trainer.runs.result import HEADLINES
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
-
-
-def described(folder: Path) -> Figures:
-    rows = table_rows(collect([folder])[0])
-    return describe(rows, panels(rows), {}, {})
 
 
 def runs_at(folder: Path, rates: Sequence[float], seeds: int = 2) -> Path:
@@ -207,89 +196,6 @@ def test_both_renderers_draw_what_is_described(tmp_path: Path) -> None:
             assert line.get_xdata() == pytest.approx(described_line.x + described_line.shift)
             assert line.get_ydata() == pytest.approx(described_line.y)
     assert len(points(line_chart(chart, *WIDE), "line")) == 2 * 2
-
-
-def test_curves_carry_markers_at_different_places(tmp_path: Path) -> None:
-    for method in ("default", "selfie"):
-        made_run(tmp_path / method, method, 0, np.linspace(0.9, 0.1, 40).tolist())
-    (part,) = described(tmp_path).panels
-    ((_, charts),) = part.curves
-    default, selfie = (set(line.marked.tolist()) for line in charts["test_error"].lines)
-    assert len(default) == len(selfie) == 5
-    assert not default & selfie
-
-
-def test_a_curve_with_a_lonely_point_marks_it(tmp_path: Path) -> None:
-    made_run(tmp_path / "a", "selfie", 0, [0.5, 0.4])  # its first epoch refurbishes nothing
-    (part,) = described(tmp_path).panels
-    ((_, charts),) = part.curves
-    assert charts["refurbishment_accuracy"].lines[0].marked.tolist() == [1]
-
-
-def test_an_axis_holds_its_values_with_a_few_ticks() -> None:
-    for values in ([0.0], [100.0], [99.7], [25.0, 25.1], [0.0, 100.0]):
-        for from_zero in (True, False):
-            axis = nice_axis("%", [np.array(values)], from_zero)
-            assert 0 <= axis.low <= min(values) <= max(values) <= axis.high <= 100
-            assert axis.low < axis.high
-            assert axis.ticks[0] >= axis.low
-            assert axis.ticks[-1] <= axis.high
-            assert 2 <= len(axis.ticks) <= 8
-
-
-def transition_counts(classes: int) -> np.ndarray:
-    """Of 100 samples of each class, some carry the next class's label, more of each next class."""
-    counts = 100 * np.eye(classes, dtype=np.int64)
-    for row in range(classes):
-        counts[row, row] -= row % 50
-        counts[row, (row + 1) % classes] += row % 50
-    return counts
-
-
-@pytest.mark.parametrize(
-    ("classes", "kind"), [(3, HeatMap), (MOST_CLASSES, HeatMap), (MOST_CLASSES + 1, Ranking), (200, Ranking)]
-)
-def test_many_classes_make_a_ranking(tmp_path: Path, classes: int, kind: type) -> None:
-    made_run(tmp_path / "a", "selfie", 0, [0.5], num_classes=classes)
-    rows = table_rows(collect([tmp_path])[0])
-    counts = transition_counts(classes)
-    matrices: dict[Group, Transitions] = {rows[0].group: Transitions(counts, counts, 1)}
-    figures = describe(rows, panels(rows), matrices, {})
-    assert [type(figure) for block in figures.transitions for figure in block.figures] == [kind, kind]
-    assert [type(figure) for block in figures.confusions for figure in block.figures] == [kind]
-
-
-def test_a_ranking_has_the_largest_shares_first() -> None:
-    names = [f"name {number}" for number in range(200)]
-    confusions = ranked(transition_counts(200), names)
-    assert len(confusions) == RANKED
-    assert confusions[0] == Confusion("name 49", "name 50", 0.49, 49)
-    assert [c.share for c in confusions] == sorted((c.share for c in confusions), reverse=True)
-    # equal shares: the larger count first; no cell without samples
-    counts = np.array([[1, 1, 0], [0, 10, 10], [0, 0, 5]])
-    assert [(c.source, c.count) for c in ranked(counts, "abc")] == [("b", 10), ("a", 1)]
-
-
-def test_a_ranking_is_a_table_of_names_shares_and_counts() -> None:
-    confusions = (Confusion("tiger shark", "hammer-head", 0.4, 1200), Confusion("<b>", "cat", 0.1, 3))
-    table = ranking_table(Ranking("title", "note", confusions, "clean class", "given label"))
-    assert [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")] == [
-        ["clean class → given label", "share, %", "count"],
-        ["tiger shark → hammer-head", "40.0", "1,200"],
-        ["<b> → cat", "10.0", "3"],
-    ]
-    assert [float(bar.get("width", "")) for bar in table.iter("rect")] == [100, 25]
-    assert "<b>" not in html(table)
-
-
-def test_a_heat_map_names_each_class_and_each_share() -> None:
-    names = tuple(f"name {number}" for number in range(MOST_CLASSES))
-    shares = np.full((MOST_CLASSES, MOST_CLASSES), 0.02) + 0.6 * np.eye(MOST_CLASSES)
-    texts = [
-        "".join(text.itertext()) for text in heat_map(HeatMap("t", "n", "s", shares, names, "a", "b")).iter("text")
-    ]
-    assert [texts.count(name) for name in names] == [2] * MOST_CLASSES
-    assert (texts.count("62"), texts.count("2")) == (MOST_CLASSES, MOST_CLASSES * (MOST_CLASSES - 1))
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from trainer.data import load
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.active_bias import ActiveBias
+from trainer.methods.columns import SampleColumn
 from trainer.runs.directory import write_samples
 from trainer.runs.run import load_run
-from trainer.runs.samples import ENGINE_COLUMNS, IDENTITY, OPTIONAL, filled_columns, read_samples
+from trainer.runs.samples import ENGINE_COLUMNS, IDENTITY, OPTIONAL, filled_columns, read_samples, replacing_labels
 
 PROMISED = {
     "id": "uint32",
@@ -87,6 +88,20 @@ def test_active_bias_tells_what_it_remembers(tf: Any, tmp_path: Path) -> None:
     assert weight[:4].tolist() == pytest.approx([0.5 / mean, varying / mean, 1.0, 1.0], rel=1e-6)
     for column in method.columns:
         assert np.isnan(samples[column.name][held_out]).all()
+
+
+def test_labels_that_an_added_method_puts_in_place_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Moves(METHODS["default"]):  # type: ignore[misc]
+        name = "moves"
+        columns = (SampleColumn("moved_label", "int32", -1, is_label=True, replaces_label=True),)
+
+    monkeypatch.setitem(METHODS, "moves", Moves)
+    data = load(noisy(tmp_path / "noisy"))
+    moved = np.where(np.arange(COUNT) == 7, 2, -1).astype(np.int32)
+    write_samples(tmp_path / "samples.h5", data, {"moved_label": moved}, Moves())
+    samples = read_samples(tmp_path / "samples.h5", COUNT, num_classes=3)
+    assert list(samples) == sorted([*PROMISED, "moved_label"])
+    assert replacing_labels(samples).tolist() == moved.tolist()
 
 
 def test_a_part_of_the_columns_can_be_read(tmp_path: Path) -> None:
