@@ -17,6 +17,7 @@ from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.active_bias import ActiveBias
 from trainer.methods.columns import SampleColumn
+from trainer.methods.default import Default
 from trainer.runs.directory import write_samples
 from trainer.runs.run import load_run
 from trainer.runs.samples import ENGINE_COLUMNS, IDENTITY, OPTIONAL, filled_columns, read_samples, replacing_labels
@@ -91,7 +92,7 @@ def test_active_bias_tells_what_it_remembers(tf: Any, tmp_path: Path) -> None:
 
 
 def test_labels_that_an_added_method_puts_in_place_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Moves(METHODS["default"]):  # type: ignore[misc]
+    class Moves(Default):
         name = "moves"
         columns = (SampleColumn("moved_label", "int32", -1, is_label=True, replaces_label=True),)
 
