@@ -16,6 +16,6 @@ FAST: dict[str, Any] = {"network": "small-cnn", "epochs": 2, "batch_size": 16, "
 def noisy(folder: Path, count: int = 60, labels: str = "noisy") -> Dataset:
     """Images of 3 classes, every fourth with the next label."""
     ids, clean, pixels = examples(count)
-    given = np.where(np.arange(count) % 4 == 0, (clean + 1) % 3, clean)
+    labels_in_file = np.where(np.arange(count) % 4 == 0, (clean + 1) % 3, clean)
     more: dict[str, Any] = {"labels": "noisy", "clean_labels": clean} if labels == "noisy" else {"labels": labels}
-    return write_dataset(folder, (ids, given, pixels), examples(6), train_files=2, **more)
+    return write_dataset(folder, (ids, labels_in_file, pixels), examples(6), train_files=2, **more)

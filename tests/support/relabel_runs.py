@@ -35,19 +35,19 @@ def noisy(folder: Path, *, known: bool = True, depth: int = 1) -> Dataset:
     return write_dataset(folder, (ids, labels, pixels), test_split, train_files=3, **state)
 
 
-def memory(given: np.ndarray, clean: np.ndarray) -> dict[str, np.ndarray]:
+def memory(labels: np.ndarray, clean: np.ndarray) -> dict[str, np.ndarray]:
     """What a run would remember that saw through all wrong labels but those of ids 0 and 4."""
     believed = clean.copy()
-    believed[[0, 4]] = given[[0, 4]]
-    probability = np.full((len(given), 3), 0.1, np.float32)
-    probability[np.arange(len(given)), believed] = 0.8
-    own = probability[np.arange(len(given)), given]
+    believed[[0, 4]] = labels[[0, 4]]
+    probability = np.full((len(labels), 3), 0.1, np.float32)
+    probability[np.arange(len(labels)), believed] = 0.8
+    label_probability = probability[np.arange(len(labels)), labels]
     return {
-        "last_loss": -np.log(own),
+        "last_loss": -np.log(label_probability),
         "last_prediction": believed.astype(np.int32),
-        "mean_loss": -np.log(own),
+        "mean_loss": -np.log(label_probability),
         "mean_probability": probability,
-        "visits": np.full(len(given), 4, np.int32),
+        "visits": np.full(len(labels), 4, np.int32),
     }
 
 

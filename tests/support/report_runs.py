@@ -119,13 +119,13 @@ def result(method: str, errors: list[float], classes: int) -> dict[str, Any]:
 def write_samples(path: Path, data: Dataset, refurbish: bool) -> None:
     """samples.h5 of a run that gave every second sample its clean label back, or none."""
     count = data.metadata.num_records("train")
-    given = data.labels("train").astype(np.int32)
-    clean = given
+    labels = data.labels("train").astype(np.int32)
+    clean = labels
     if data.metadata.noise is not None:
         clean = read_manifest(data.manifest_path, count, data.metadata.num_classes).clean_labels
     refurbished = np.where((np.arange(count) % 2 == 0) & refurbish, clean, -1).astype(np.int32)
     classes = data.metadata.num_classes
-    values: dict[str, np.ndarray] = {"id": np.arange(count), "given_label": given, "refurbished_label": refurbished}
+    values: dict[str, np.ndarray] = {"id": np.arange(count), "given_label": labels, "refurbished_label": refurbished}
     values["mean_probability"] = np.full((count, classes), 1 / classes)
     with h5py.File(path, "w") as file:
         for column in promised_columns():

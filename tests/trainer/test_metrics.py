@@ -41,15 +41,15 @@ UNEVEN = np.array([[90, 10, 0], [0, 0, 0], [1, 0, 1]])
 
 
 def test_errors_of_classes_leave_out_those_without_images() -> None:
-    found = class_errors(UNEVEN)
-    assert found[0] == pytest.approx(0.1)
-    assert np.isnan(found[1])
-    assert found[2] == 0.5
+    errors = class_errors(UNEVEN)
+    assert errors[0] == pytest.approx(0.1)
+    assert np.isnan(errors[1])
+    assert errors[2] == 0.5
 
 
 def test_the_balanced_error_is_the_mean_of_the_classes_that_are_there() -> None:
-    found = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}])
-    assert found == {
+    figures = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}])
+    assert figures == {
         "test_loss": 0.5,
         "test_error": pytest.approx(11 / 102),
         "test_balanced_error": pytest.approx((0.1 + 0.5) / 2),
@@ -62,29 +62,29 @@ def test_for_even_classes_the_balanced_error_is_the_error(counts: int) -> None:
     right = random.integers(0, counts + 1, 4)
     confusion = np.diag(right)
     confusion[np.arange(4), (np.arange(4) + 1) % 4] += counts - right
-    found = evaluation_metrics("test", [{"loss": 0.0, "confusion": confusion}])
-    assert found["test_balanced_error"] == pytest.approx(found["test_error"])
+    figures = evaluation_metrics("test", [{"loss": 0.0, "confusion": confusion}])
+    assert figures["test_balanced_error"] == pytest.approx(figures["test_error"])
 
 
 def test_a_second_network_has_figures_of_its_own() -> None:
     other = np.diag([5, 5, 0])
-    found = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}, {"loss": 5.0, "confusion": other}])
-    assert (found["test_loss_2"], found["test_error_2"]) == (0.5, 0.0)
-    assert found["test_error"] == pytest.approx(11 / 102)
-    assert "test_balanced_error_2" not in found
+    figures = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}, {"loss": 5.0, "confusion": other}])
+    assert (figures["test_loss_2"], figures["test_error_2"]) == (0.5, 0.0)
+    assert figures["test_error"] == pytest.approx(11 / 102)
+    assert "test_balanced_error_2" not in figures
 
 
 def test_the_engine_s_confusion_matrix_has_the_truth_in_its_rows(tf: Any) -> None:
     data = training_data(60)
     engine = tensorflow_engine(run_config(), data)
-    (found,) = engine.evaluate()
+    (totals,) = engine.evaluate()
     images = tf.constant(data.test_images)
     from trainer.engine.step import standardise
 
     predicted = np.argmax(engine.networks[0](standardise(images), training=False).numpy(), axis=1)
     expected = np.zeros((3, 3), int)
     np.add.at(expected, (data.test_labels, predicted), 1)
-    np.testing.assert_array_equal(found["confusion"], expected)
+    np.testing.assert_array_equal(totals["confusion"], expected)
 
 
 # What training tells
@@ -99,40 +99,39 @@ def test_sums_of_slices_are_joined_in_order() -> None:
 def sums(**others: float) -> dict[str, np.ndarray]:
     """Two steps of 10 samples; each figure is of the first step, half of it of the second."""
     base = {"samples": 10, "loss": 5, "errors": 4, "clean_errors": 2, "truly_clean": 8}
-    found = {key: np.array([value, value / 2], np.float32) for key, value in {**base, **others}.items()}
-    return {**found, "samples": np.array([10, 10], np.float32)}
+    steps = {key: np.array([value, value / 2], np.float32) for key, value in {**base, **others}.items()}
+    return {**steps, "samples": np.array([10, 10], np.float32)}
 
 
 def test_training_s_figures_are_shares_of_the_samples() -> None:
-    found = training_metrics(sums(), SELFIE)
-    assert (found["train_loss"], found["train_error"], found["clean_train_error"]) == (7.5 / 20, 6 / 20, 3 / 20)
-    assert found["label_precision"] is None
-    assert found["label_recall"] is None
+    figures = training_metrics(sums(), SELFIE)
+    assert (figures["train_loss"], figures["train_error"], figures["clean_train_error"]) == (7.5 / 20, 6 / 20, 3 / 20)
+    assert figures["label_precision"] is None
+    assert figures["label_recall"] is None
 
 
 def test_precision_and_recall_of_the_clean_set() -> None:
-    found = training_metrics(sums(clean_set=6, clean_set_right=4), SELFIE)
-    assert found["label_precision"] == pytest.approx(6 / 9)
-    assert found["label_recall"] == pytest.approx(6 / 12)
+    figures = training_metrics(sums(clean_set=6, clean_set_right=4), SELFIE)
+    assert figures["label_precision"] == pytest.approx(6 / 9)
+    assert figures["label_recall"] == pytest.approx(6 / 12)
 
 
 def test_without_a_choice_there_is_no_precision_and_no_recall() -> None:
-    found = training_metrics(sums(clean_set=0, clean_set_right=0), SELFIE)
-    assert found["label_precision"] is None
-    assert found["label_recall"] is None
+    figures = training_metrics(sums(clean_set=0, clean_set_right=0), SELFIE)
+    assert figures["label_precision"] is None
+    assert figures["label_recall"] is None
 
 
 def test_each_network_s_training_is_told_apart() -> None:
-    found = training_metrics(
+    figures = training_metrics(
         sums(
             loss_2=10, errors_2=6, clean_errors_2=0, clean_set=6, clean_set_right=4, clean_set_2=4, clean_set_right_2=4
         ),
         CO_TEACHING,
     )
-    assert (found["train_loss"], found["train_loss_2"]) == (7.5 / 20, 15 / 20)
-    assert (found["train_error_2"], found["clean_train_error_2"]) == (9 / 20, 0.0)
-    assert found["label_precision_2"] == 1.0
-    assert found["label_recall_2"] == pytest.approx(6 / 12)
+    assert (figures["train_loss"], figures["train_loss_2"]) == (7.5 / 20, 15 / 20)
+    assert (figures["train_error_2"], figures["clean_train_error_2"]) == (9 / 20, 0.0)
+    assert (figures["label_precision_2"], figures["label_recall_2"]) == (1.0, pytest.approx(6 / 12))
 
 
 def test_sums_are_added_so_that_slices_make_no_difference() -> None:
@@ -159,18 +158,18 @@ def test_columns_are_those_that_a_method_and_a_dataset_can_fill(name: str, known
     data = replace(data, clean_labels=data.clean_labels if known else None)
     if held_out:
         data = replace(data, validation_labels=data.test_labels, validation_images=data.test_images)
-    found = columns(method, data)
-    assert len(set(found)) == len(found)
-    assert found[:3] == ["run", "epoch", "learning_rate"]
-    assert found[-2:] == ["seconds", "images_per_second"]
-    assert ("test_error_2" in found) == ("label_recall_2" in found or (not known and name == "co-teaching"))
-    assert ("test_error_2" in found) == (name == "co-teaching")
-    assert ("label_precision" in found) == (known and name in ("selfie", "co-teaching"))
-    assert ("clean_train_error" in found) == known
-    assert ("refurbished" in found) == (name == "selfie")
-    assert ("refurbishment_accuracy" in found) == (known and name == "selfie")
+    names = columns(method, data)
+    assert len(set(names)) == len(names)
+    assert names[:3] == ["run", "epoch", "learning_rate"]
+    assert names[-2:] == ["seconds", "images_per_second"]
+    assert ("test_error_2" in names) == ("label_recall_2" in names or (not known and name == "co-teaching"))
+    assert ("test_error_2" in names) == (name == "co-teaching")
+    assert ("label_precision" in names) == (known and name in ("selfie", "co-teaching"))
+    assert ("clean_train_error" in names) == known
+    assert ("refurbished" in names) == (name == "selfie")
+    assert ("refurbishment_accuracy" in names) == (known and name == "selfie")
     validation = ["validation_loss", "validation_error", "validation_balanced_error"]
-    assert [column for column in found if column.startswith("validation")] == (validation if held_out else [])
+    assert [column for column in names if column.startswith("validation")] == (validation if held_out else [])
 
 
 # result.json
@@ -211,15 +210,15 @@ def test_a_metric_that_an_epoch_does_not_have_is_no_number() -> None:
 
 def test_the_headline_is_the_final_run_s() -> None:
     rows = [row(1, 1, 0.1), row(1, 2, 0.3), row(2, 1, 0.4), row(2, 2, 0.2), row(2, 3, 0.3)]
-    found = result("selfie", rows, 1, {}, 12.5)
-    assert (found["best_test_error"], found["last_test_error"]) == (0.2, 0.3)
-    assert found["mean_last10_test_error"] == pytest.approx(0.3)
-    assert found["best_test_error_all_runs"] == 0.1
-    assert [own["best_test_error"] for own in found["runs"]] == [0.1, 0.2]
-    assert found["last_test_balanced_error"] == 0.15
-    assert found["wall_seconds"] == 12.5
-    assert "selected" not in found
-    assert "second_network" not in found
+    made = result("selfie", rows, 1, {}, 12.5)
+    assert (made["best_test_error"], made["last_test_error"]) == (0.2, 0.3)
+    assert made["mean_last10_test_error"] == pytest.approx(0.3)
+    assert made["best_test_error_all_runs"] == 0.1
+    assert [each["best_test_error"] for each in made["runs"]] == [0.1, 0.2]
+    assert made["last_test_balanced_error"] == 0.15
+    assert made["wall_seconds"] == 12.5
+    assert "selected" not in made
+    assert "second_network" not in made
 
 
 def test_the_mean_is_of_the_last_ten_epochs() -> None:
@@ -231,16 +230,16 @@ def test_the_mean_is_of_the_last_ten_epochs() -> None:
 
 def test_the_selected_epoch_is_the_first_of_the_lowest_validation_error_whatever_the_test_says() -> None:
     rows = [row(1, 1, 0.1, 0.5), row(1, 2, 0.4, 0.2), row(1, 3, 0.3, 0.2), row(1, 4, 0.2, 0.3)]
-    found = result("default", rows, 1, {}, 1.0)
-    assert found["selected"] == {"epoch": 2, "validation_error": 0.2, "test_error": 0.4}
-    assert found["best_test_error"] == 0.1
+    made = result("default", rows, 1, {}, 1.0)
+    assert made["selected"] == {"epoch": 2, "validation_error": 0.2, "test_error": 0.4}
+    assert made["best_test_error"] == 0.1
 
 
 def test_each_run_selects_for_itself() -> None:
     rows = [row(1, 1, 0.1, 0.0), row(2, 1, 0.4, 0.2), row(2, 2, 0.3, 0.1)]
-    found = result("selfie", rows, 1, {}, 1.0)
-    assert found["selected"]["epoch"] == 2
-    assert [own["selected"]["validation_error"] for own in found["runs"]] == [0.0, 0.1]
+    made = result("selfie", rows, 1, {}, 1.0)
+    assert made["selected"]["epoch"] == 2
+    assert [each["selected"]["validation_error"] for each in made["runs"]] == [0.0, 0.1]
 
 
 def test_a_validation_error_of_zero_selects_too() -> None:
@@ -248,17 +247,17 @@ def test_a_validation_error_of_zero_selects_too() -> None:
 
 
 def test_the_second_network_is_told_beside_the_first() -> None:
-    found = result("co-teaching", [row(1, 1, 0.1, second=0.3), row(1, 2, 0.2, second=0.05)], 2, {}, 1.0)
-    assert found["best_test_error"] == 0.1
-    assert found["second_network"]["best_test_error"] == 0.05
-    assert found["second_network"]["mean_last10_test_error"] == pytest.approx(0.175)
+    made = result("co-teaching", [row(1, 1, 0.1, second=0.3), row(1, 2, 0.2, second=0.05)], 2, {}, 1.0)
+    assert made["best_test_error"] == 0.1
+    assert made["second_network"]["best_test_error"] == 0.05
+    assert made["second_network"]["mean_last10_test_error"] == pytest.approx(0.175)
 
 
 def test_a_class_without_images_has_no_error_in_json() -> None:
-    found = result("default", [row(1, 1, 0.1)], 1, {"confusion/last": UNEVEN, "weights/a": np.zeros(2)}, 1.0)
-    assert found["per_class_test_error"] == {"last": [pytest.approx(0.1), None, 0.5]}
-    assert found["confusion_matrix"] == {"last": UNEVEN.tolist()}
-    json.dumps(found, allow_nan=False)
+    made = result("default", [row(1, 1, 0.1)], 1, {"confusion/last": UNEVEN, "weights/a": np.zeros(2)}, 1.0)
+    assert made["per_class_test_error"] == {"last": [pytest.approx(0.1), None, 0.5]}
+    assert made["confusion_matrix"] == {"last": UNEVEN.tolist()}
+    json.dumps(made, allow_nan=False)
 
 
 # Held-out samples
@@ -349,21 +348,21 @@ def test_held_out_samples_are_never_trained_on(validated: Path, noisy: Dataset) 
 
 
 def test_the_selected_epoch_of_a_run_is_its_rows_and_its_weights_are_kept(validated: Path) -> None:
-    found = json.loads((validated / "result.json").read_text())
+    content = json.loads((validated / "result.json").read_text())
     with (validated / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["run"] == "2"]
     errors = [float(row["validation_error"]) for row in rows]
     chosen = rows[errors.index(min(errors))]
-    assert found["selected"] == {
+    assert content["selected"] == {
         "epoch": int(chosen["epoch"]),
         "validation_error": min(errors),
         "test_error": float(chosen["test_error"]),
     }
     for name in ("last", "best", "selected"):
-        matrix = np.array(found["confusion_matrix"][name])
+        matrix = np.array(content["confusion_matrix"][name])
         assert matrix.sum() == 12
-        expected = {"last": found["last_test_error"], "best": found["best_test_error"]}
-        error = expected.get(name, found["selected"]["test_error"])
+        expected = {"last": content["last_test_error"], "best": content["best_test_error"]}
+        error = expected.get(name, content["selected"]["test_error"])
         assert 1 - np.trace(matrix) / 12 == pytest.approx(error)
     with h5py.File(validated / "weights.h5", "r") as file:
         assert file["last"]["network_1"].keys() == file["selected"]["network_1"].keys()

@@ -25,11 +25,11 @@ def compare(evidence: Evidence, verdict: Verdict) -> dict[str, Any] | None:
         return None
     rows = ~evidence.held_out
     wrong, suspects = evidence.wrong[rows], verdict.suspects[rows]
-    clean, given = evidence.clean_labels[rows], evidence.given_labels[rows]
+    clean, labels = evidence.clean_labels[rows], evidence.given_labels[rows]
     suggested = verdict.suggested_labels[rows]
     wrong_suspects = wrong & suspects
-    relabelled = np.where(suspects, suggested, given)
-    mislabelled = wrong_suspects & (clean != given)
+    relabelled = np.where(suspects, suggested, labels)
+    mislabelled = wrong_suspects & (clean != labels)
     return {
         "samples": len(wrong),
         "wrong": int(wrong.sum()),
@@ -39,7 +39,7 @@ def compare(evidence: Evidence, verdict: Verdict) -> dict[str, Any] | None:
         "recall": _share(wrong_suspects.sum(), wrong.sum()),
         "average_precision": float(average_precision_score(wrong, verdict.suspicion[rows])) if wrong.any() else None,
         "suggestion_accuracy": _share((mislabelled & (suggested == clean)).sum(), mislabelled.sum()),
-        "wrong_rate_before": float(np.mean(given != clean)),
+        "wrong_rate_before": float(np.mean(labels != clean)),
         "wrong_rate_after": float(np.mean(relabelled != clean)),
     }
 

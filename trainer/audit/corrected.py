@@ -73,11 +73,11 @@ def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progre
     others = test + [FILES_CSV] * (parent.metadata.files_csv is not None)
 
     def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
-        ids, given = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
+        ids, old = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
 
         def changes(records: slice) -> Iterator[Change]:
             new = labels[ids[records]]
-            positions = np.flatnonzero(new != given[records])
+            positions = np.flatnonzero(new != old[records])
             yield Change("label", positions, new[positions])
 
         return changes

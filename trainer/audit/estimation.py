@@ -220,9 +220,9 @@ def relative_losses(labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """
     loss = -np.log(np.maximum(probability, SMALLEST_PROBABILITY))
     rows = np.arange(len(labels))
-    own = loss[rows, labels]
+    label_loss = loss[rows, labels]
     loss[rows, labels] = np.inf
-    return np.asarray(own - loss.min(axis=1))
+    return np.asarray(label_loss - loss.min(axis=1))
 
 
 def mixture_rate(values: np.ndarray, start: np.ndarray | None = None) -> tuple[float, np.ndarray]:
@@ -247,21 +247,21 @@ def bootstrap_rows(count: int, seed: int, number: int) -> np.ndarray:
 
 
 def estimate(
-    found: Predictions, seed: int, repeats: int = 200, progress: Progress = lambda done, total: None
+    predictions: Predictions, seed: int, repeats: int = 200, progress: Progress = lambda done, total: None
 ) -> tuple[Estimate, Estimate, np.ndarray]:
     """The confident joint's and the mixture's noise rate, and the joint distribution (K, K).
 
     Args:
         repeats: of the bootstrap. progress: called with (repeats done, in all).
     """
-    joint = joint_distribution(found.labels, found.probability)
-    own_losses = relative_losses(found.labels, found.probability)
-    mixture, means = mixture_rate(own_losses)
+    joint = joint_distribution(predictions.labels, predictions.probability)
+    losses = relative_losses(predictions.labels, predictions.probability)
+    mixture, means = mixture_rate(losses)
     rates = np.empty((repeats, 2))
     for number in range(repeats):
-        rows = bootstrap_rows(len(found.labels), seed, number)
-        rates[number, 0] = rate_of(joint_distribution(found.labels[rows], found.probability[rows]))
-        rates[number, 1] = mixture_rate(own_losses[rows], means)[0]
+        rows = bootstrap_rows(len(predictions.labels), seed, number)
+        rates[number, 0] = rate_of(joint_distribution(predictions.labels[rows], predictions.probability[rows]))
+        rates[number, 1] = mixture_rate(losses[rows], means)[0]
         progress(number + 1, repeats)
     low, high = np.percentile(rates, INTERVAL, axis=0)
     return (

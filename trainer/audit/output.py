@@ -162,9 +162,9 @@ def _draw(
     names = evidence.class_names
     tiles, cards = [], []
     for record, pixels in zip(shown.tolist(), evidence.data.train_images[shown], strict=True):
-        given, suggested = int(evidence.given_labels[record]), int(verdict.suggested_labels[record])
+        label, suggested = int(evidence.given_labels[record]), int(verdict.suggested_labels[record])
         wrong = evidence.wrong is not None and bool(evidence.wrong[record])
-        tile = Tile(pixels, record, (names[given], names[suggested]), wrong)
+        tile = Tile(pixels, record, (names[label], names[suggested]), wrong)
         tiles.append(tile)
         cards.append(card(tile, _facts(evidence, verdict, record), None if paths is None else paths.get(record, "")))
     title = f"{evidence.dataset.metadata.name}: {len(shown):,} most suspicious of {report['suspects']:,} suspects"

@@ -89,7 +89,7 @@ def card(tile: Tile, facts: dict[str, Any], file: str | None) -> str:
         facts: suspicion, confidence, given_probability, suggested_probability in [0, 1]; loss_rank; clean_name, the
             clean label's, or None. file: its path, or None.
     """
-    given, suggested = (escape(name or "(no name)") for name in tile.caption)
+    label, suggested = (escape(name or "(no name)") for name in tile.caption)
     lines = [
         f"#{tile.record}, suspicion {facts['suspicion']:.3f}",
         f"p {facts['given_probability']:.2f} → {facts['suggested_probability']:.2f}, loss rank {facts['loss_rank']:,}",
@@ -101,7 +101,7 @@ def card(tile: Tile, facts: dict[str, Any], file: str | None) -> str:
         details += f"<small>truth: <bdi>{escape(facts['clean_name'] or '(no name)')}</bdi></small>"
     return (
         f'<li><img alt="image {tile.record}" src="{_data(tile.pixels)}">'
-        f'<div class="names"><bdi>{given}</bdi> → <b><bdi>{suggested}</bdi></b></div>'
+        f'<div class="names"><bdi>{label}</bdi> → <b><bdi>{suggested}</bdi></b></div>'
         f'<div class="bar"><i style="width:{100 * facts["suspicion"]:.1f}%"></i></div>{details}</li>\n'
     )
 

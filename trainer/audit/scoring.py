@@ -148,11 +148,11 @@ def _share_of_others(probability: np.ndarray, labels: np.ndarray, chosen: np.nda
 
 
 def _how_many(
-    evidence: Evidence, given: float | None, probability: np.ndarray, labels: np.ndarray
+    evidence: Evidence, asked: float | None, probability: np.ndarray, labels: np.ndarray
 ) -> tuple[int, str, float | None]:
     """How many suspects, who says so, and the rate where it was one."""
-    rate = evidence.noise_rate if given is None else given
-    if given is None and rate == 0:
+    rate = evidence.noise_rate if asked is None else asked
+    if asked is None and rate == 0:
         joint = confident_joint(probability, labels)
         return int(joint.sum() - np.trace(joint)), BY_CONFIDENT_JOINT, None
-    return int(np.floor(rate * len(labels) + 0.5)), BY_RUN if given is None else BY_OPTION, rate
+    return int(np.floor(rate * len(labels) + 0.5)), BY_RUN if asked is None else BY_OPTION, rate

@@ -90,8 +90,8 @@ def _lead(rows: Sequence[Row], panels: Sequence[Panel]) -> str:
     noise = []
     for panel in panels:
         rates = dict.fromkeys(rate_text(row).removesuffix(" %") for row in panel.rows)
-        own = "clean labels" if panel.kind == CLEAN else f"{panel.kind} noise at {', '.join(rates)} %"
-        noise.append(f"{panel.dataset} with {own}")
+        with_noise = "clean labels" if panel.kind == CLEAN else f"{panel.kind} noise at {', '.join(rates)} %"
+        noise.append(f"{panel.dataset} with {with_noise}")
     return (
         f"{runs} finished run{'s' * (runs > 1)} of {_listed(methods)} on {'; '.join(dict.fromkeys(noise))}. "
         f"Network {_listed(networks)}; seed{'s' * (len(seeds) > 1)} {_listed([str(seed) for seed in seeds])}."
@@ -155,11 +155,11 @@ def _run_line(row: Row, run: FinishedRun, out: Path) -> Element:
 
 def _versions(rows: Sequence[Row]) -> Iterator[Element]:
     """What the runs stood on: one line where all are the same."""
-    found = Counter(tuple(versions(run).items()) for row in rows for run in row.members)
+    counts = Counter(tuple(versions(run).items()) for row in rows for run in row.members)
     listing = tag("dl")
-    for own, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
-        text = ", ".join(f"{name} {version}" for name, version in own) or "not stated"
-        add(listing, [tag("dt", None, "all runs" if len(found) == 1 else f"{count} runs"), tag("dd", None, text)])
+    for installed, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        text = ", ".join(f"{name} {version}" for name, version in installed) or "not stated"
+        add(listing, [tag("dt", None, "all runs" if len(counts) == 1 else f"{count} runs"), tag("dd", None, text)])
     yield listing
 
 

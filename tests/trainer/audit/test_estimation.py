@@ -53,8 +53,8 @@ def test_folds_spread_every_label_evenly(labels: np.ndarray, folds: int, seed: i
     sizes = np.bincount(numbers, minlength=folds)
     assert sizes.max() - sizes.min() <= 1
     for label in range(5):
-        own = np.bincount(numbers[labels == label], minlength=folds)
-        assert own.max() - own.min() <= 1
+        counts = np.bincount(numbers[labels == label], minlength=folds)
+        assert counts.max() - counts.min() <= 1
 
 
 def test_another_seed_gives_other_folds() -> None:
@@ -81,16 +81,16 @@ def test_a_fold_is_predicted_by_a_network_that_has_not_seen_it(
 
     monkeypatch.setattr(estimation, "_train", spied)
     dataset = noisy(tmp_path / "noisy")
-    found = predict_out_of_sample(dataset, estimate_settings(dataset, **FAST), 2)
+    predictions = predict_out_of_sample(dataset, estimate_settings(dataset, **FAST), 2)
     pixels = examples(60)[2].transpose(0, 2, 3, 1)
     for fold, (trained, held_out, labels) in enumerate(seen):
-        assert np.array_equal(trained, pixels[found.folds != fold])
-        assert np.array_equal(held_out, pixels[found.folds == fold])
-        assert np.array_equal(labels, found.labels[found.folds != fold])
-    assert found.probability.sum(axis=1) == pytest.approx(1, abs=1e-12)
-    assert np.array_equal(found.labels, dataset.labels("train"))
+        assert np.array_equal(trained, pixels[predictions.folds != fold])
+        assert np.array_equal(held_out, pixels[predictions.folds == fold])
+        assert np.array_equal(labels, predictions.labels[predictions.folds != fold])
+    assert predictions.probability.sum(axis=1) == pytest.approx(1, abs=1e-12)
+    assert np.array_equal(predictions.labels, dataset.labels("train"))
     again = predict_out_of_sample(dataset, estimate_settings(dataset, **FAST), 2)
-    assert np.array_equal(again.probability, found.probability)
+    assert np.array_equal(again.probability, predictions.probability)
 
 
 def test_the_matrix_of_a_joint_distribution_worked_out_by_hand() -> None:
@@ -105,8 +105,8 @@ def test_a_class_that_nothing_is_taken_for_keeps_its_labels() -> None:
 
 def test_relative_losses_worked_out_by_hand() -> None:
     probability = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
-    found = relative_losses(np.array([0, 1, 2]), probability)
-    assert found == pytest.approx([-np.log(2), np.log(2), np.log(1e4)])
+    losses = relative_losses(np.array([0, 1, 2]), probability)
+    assert losses == pytest.approx([-np.log(2), np.log(2), np.log(1e4)])
 
 
 @pytest.mark.parametrize(("rate", "classes"), [(0.1, 4), (0.3, 10), (0.45, 10)])
@@ -135,13 +135,13 @@ def test_the_bootstrap_holds_the_figure_between_its_ends() -> None:
     random = np.random.default_rng(3)
     probability = probability * random.uniform(0.5, 1.5, probability.shape)
     probability /= probability.sum(axis=1, keepdims=True)
-    found = Predictions(labels, probability, np.zeros(500, np.int64), (1,))
-    for figure in (first := estimate(found, 0, 40))[:2]:
+    predictions = Predictions(labels, probability, np.zeros(500, np.int64), (1,))
+    for figure in (first := estimate(predictions, 0, 40))[:2]:
         assert figure.low < figure.value < figure.high
         assert figure.high - figure.low < 0.25
-    again = estimate(found, 0, 40)
+    again = estimate(predictions, 0, 40)
     assert (again[:2], again[2].tolist()) == (first[:2], first[2].tolist())
-    assert estimate(found, 1, 40)[:2] != first[:2]
+    assert estimate(predictions, 1, 40)[:2] != first[:2]
 
 
 def test_bootstrap_rows_are_a_function_of_seed_and_number() -> None:

@@ -136,9 +136,9 @@ def test_the_command_takes_the_only_unknown_dataset(tmp_path: Path, capsys: pyte
         f"{tmp_path / 'photos.noise-estimate.json'}: the estimate; `trainer run selfie --data {dataset.path} "
         "--noise-rate estimated` reads it"
     )
-    own = str(tmp_path / "own.json")
-    said = answer(capsys, "--data", str(dataset.path), "--bootstrap", "20", "--out", own)[1]
-    assert said.endswith(f"--noise-rate estimated --noise-estimate {own}` reads it\n")
+    path = str(tmp_path / "own.json")
+    said = answer(capsys, "--data", str(dataset.path), "--bootstrap", "20", "--out", path)[1]
+    assert said.endswith(f"--noise-rate estimated --noise-estimate {path}` reads it\n")
     assert read_estimate(default_path(dataset), dataset) == pytest.approx(0.25)
 
 

@@ -26,9 +26,9 @@ from trainer.runs.directory import write_config, write_json, write_samples
 
 def test_suspects_csv_tells_what_the_run_remembers(tmp_path: Path, run: Path) -> None:
     relabel(run, tmp_path / "out")
-    found = rows(tmp_path / "out" / "suspects.csv")
-    assert len(found) == 10
-    first, (_, clean, _) = found[0], examples(COUNT)
+    written = rows(tmp_path / "out" / "suspects.csv")
+    assert len(written) == 10
+    first, (_, clean, _) = written[0], examples(COUNT)
     record = int(first["id"])
     assert WRONG[record]
     assert int(first["suggested_label"]) == clean[record] == int(first["clean_label"])
@@ -38,9 +38,9 @@ def test_suspects_csv_tells_what_the_run_remembers(tmp_path: Path, run: Path) ->
     assert first["confidence"] == f"{0.8 / 0.9:.6f}"
     assert (first["suspect"], first["held_out"], first["wrong"]) == ("1", "0", "1")
     assert (first["refurbished_label"], first["uncertainty"], first["file"]) == ("", "", "")
-    scores = [float(row["suspicion"]) for row in found]
+    scores = [float(row["suspicion"]) for row in written]
     assert scores == sorted(scores, reverse=True)
-    ranks = [int(row["loss_rank"]) for row in found]
+    ranks = [int(row["loss_rank"]) for row in written]
     assert len(set(ranks)) == 10
     assert all(1 <= rank <= COUNT for rank in ranks)
 
@@ -48,11 +48,11 @@ def test_suspects_csv_tells_what_the_run_remembers(tmp_path: Path, run: Path) ->
 def test_selfie_s_own_evidence_is_shown_and_used(tmp_path: Path) -> None:
     refurbished, uncertainty = np.full(COUNT, -1, np.int32), np.full(COUNT, np.nan, np.float32)
     refurbished[8], uncertainty[8] = 2, 0.25
-    own = {"refurbished_label": refurbished, "uncertainty": uncertainty}
+    remembered = {"refurbished_label": refurbished, "uncertainty": uncertainty}
     settings = {"warm_up": 1, "history_length": 1, "uncertainty_threshold": 0.05, "restarts": 0, "refurbish": "certain"}
     dataset = noisy(tmp_path / "noisy")
     assert dataset.labels("train")[8] == 0
-    finished(tmp_path / "run", dataset, more=own, method="selfie", method_settings=settings)
+    finished(tmp_path / "run", dataset, more=remembered, method="selfie", method_settings=settings)
     relabel(tmp_path / "run", tmp_path / "out")
     (row,) = (row for row in rows(tmp_path / "out" / "suspects.csv") if row["id"] == "8")
     assert (row["refurbished_label"], row["uncertainty"], row["suggested_label"]) == ("2", "0.250000", "2")
@@ -62,10 +62,10 @@ def test_held_out_samples_are_marked_and_not_judged(tmp_path: Path) -> None:
     finished(tmp_path / "run", noisy(tmp_path / "noisy"), held_out=0.25)
     held_out = set(load(open_dataset(tmp_path / "noisy"), 0.25, 0).validation_ids.tolist())
     made = relabel(tmp_path / "run", tmp_path / "out", every_sample=True)
-    found = rows(tmp_path / "out" / "suspects.csv")
-    assert len(found) == COUNT
-    assert {int(row["id"]) for row in found if row["held_out"] == "1"} == held_out
-    for row in found[-len(held_out) :]:
+    written = rows(tmp_path / "out" / "suspects.csv")
+    assert len(written) == COUNT
+    assert {int(row["id"]) for row in written if row["held_out"] == "1"} == held_out
+    for row in written[-len(held_out) :]:
         assert int(row["id"]) in held_out
         assert (row["suspicion"], row["suggested_label"], row["suspect"], row["loss_rank"]) == ("", "", "0", "")
     assert made.report["held_out"] == len(held_out)
@@ -158,9 +158,9 @@ def test_file_names_come_from_the_image_folder(tmp_path: Path) -> None:
     write_json(directory / "result.json", result("default", [0.5], 2))
     made = relabel(directory, tmp_path / "out")
     listed = {row["id"]: row["path"] for row in rows(converted.files_csv_path) if row["split"] == "train"}
-    found = rows(tmp_path / "out" / "suspects.csv")
-    assert found
-    assert all(row["file"] == listed[row["id"]] for row in found)
+    written = rows(tmp_path / "out" / "suspects.csv")
+    assert written
+    assert all(row["file"] == listed[row["id"]] for row in written)
     assert all(check.passed for check in verify(made.dataset))
     converted.files_csv_path.write_text("id,split,path\n")
     with pytest.raises(TrainerError, match=r"files\.csv: missing, or changed since"):

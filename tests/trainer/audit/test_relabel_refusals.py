@@ -56,9 +56,9 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
 def test_a_damaged_samples_file_is_one_line(tmp_path: Path, run: Path, kind: str) -> None:
     change, said = DAMAGE[kind]
     damaged(run, change)
-    found = refusal(run, tmp_path / "out")
-    assert re.search(said, found), found
-    assert "samples.h5" in found
+    text = refusal(run, tmp_path / "out")
+    assert re.search(said, text), text
+    assert "samples.h5" in text
 
 
 def test_a_samples_file_that_is_none(tmp_path: Path, run: Path) -> None:

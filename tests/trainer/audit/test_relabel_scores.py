@@ -27,15 +27,15 @@ def test_suspicion_of_three_samples_worked_out_by_hand() -> None:
     labels, loss = np.array([0, 0, 2]), np.array([0.5, 1.5, 3.0])
     others = suggest(probability, labels)
     assert others.tolist() == [1, 1, 0]
-    found = suspicions(loss, probability, labels, others)
+    scores = suspicions(loss, probability, labels, others)
     # class 0's mean loss is 1, class 2's is 3: relative losses 0.5, 1.5 and 1
     expected = [(1 + 0.1 - np.exp(-0.5)) / 2, (1 + 0.7 - np.exp(-1.5)) / 2, (1 + 0.3 - np.exp(-1.0)) / 2]
-    assert found == pytest.approx(expected, abs=1e-15)
+    assert scores == pytest.approx(expected, abs=1e-15)
 
 
 def test_a_class_without_any_loss_is_trusted() -> None:
-    found = suspicions(np.zeros(2), np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 0]), np.array([1, 1]))
-    assert found.tolist() == [0.0, 0.0]
+    scores = suspicions(np.zeros(2), np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 0]), np.array([1, 1]))
+    assert scores.tolist() == [0.0, 0.0]
 
 
 def test_the_refurbished_label_is_suggested_where_it_is_another() -> None:
@@ -68,8 +68,8 @@ def test_scores_stay_in_range_and_suggestions_are_changes(drawn: list[tuple[int,
     probability = np.array([row for _, row, _ in drawn])
     probability /= probability.sum(axis=1, keepdims=True)
     others = suggest(probability, labels)
-    found = suspicions(np.array([loss for _, _, loss in drawn]), probability, labels, others)
-    assert ((found >= 0) & (found <= 1)).all()
+    scores = suspicions(np.array([loss for _, _, loss in drawn]), probability, labels, others)
+    assert ((scores >= 0) & (scores <= 1)).all()
     assert (others != labels).all()
     joint = confident_joint(probability, labels)
     assert (joint.sum(axis=1) <= np.bincount(labels, minlength=len(joint))).all()

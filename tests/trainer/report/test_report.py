@@ -26,10 +26,13 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_runs_that_differ_in_seeds_make_one_line(runs: Path) -> None:
-    found, notices = collect([runs])
+    collected, notices = collect([runs])
     assert notices == []
-    assert [(group.method, len(members)) for group, members in groups(found).items()] == [("default", 2), ("selfie", 2)]
-    header, default, selfie = (line.split() for line in table(found)[1:])
+    assert [(group.method, len(members)) for group, members in groups(collected).items()] == [
+        ("default", 2),
+        ("selfie", 2),
+    ]
+    header, default, selfie = (line.split() for line in table(collected)[1:])
     assert header[:5] == ["dataset", "noise", "network", "method", "runs"]
     assert "paper's" not in header
     # means and sample deviations of 30, 32 (best) and 40, 42 (last); SELFIE ends at 10, 12
@@ -91,8 +94,8 @@ def test_a_broken_run_is_left_out_and_said(runs: Path, file: str, content: str |
     broken.unlink()
     if content is not None:
         broken.write_text(content)
-    found, notices = collect([runs])
-    assert len(found) == 3
+    collected, notices = collect([runs])
+    assert len(collected) == 3
     assert len(notices) == 1
     assert notices[0].startswith(f"{runs / 'default0'}: {said}")
     assert "\n" not in notices[0]
@@ -176,8 +179,8 @@ def test_clean_runs_stand_at_rate_0_of_every_noise_of_their_dataset(tmp_path: Pa
         noise = {"type": kind, "rate": 0.4, "seed": 0, "parent": {"name": "digits"}}
         made_run(tmp_path / kind, "default", 0, [0.3], noise=noise)
     made_run(tmp_path / "alone", "default", 0, [0.2], noise=None, name="mnist")
-    found = panels(table_rows(collect([tmp_path])[0]))
-    assert [(panel.dataset, panel.kind, [row.noise.rate for row in panel.rows]) for panel in found] == [
+    made = panels(table_rows(collect([tmp_path])[0]))
+    assert [(panel.dataset, panel.kind, [row.noise.rate for row in panel.rows]) for panel in made] == [
         ("digits", "pair", [0.0, 0.4]),
         ("digits", "symmetric", [0.0, 0.4]),
         ("mnist", "none", [0.0]),
@@ -252,10 +255,10 @@ def test_the_papers_value_stands_beside_the_papers_setting_alone(
     tmp_path: Path, changed: dict[str, Any], method: str, expected: float | None
 ) -> None:
     made_run(tmp_path / "a", method, 0, [0.2], **{**PAPERS, **changed})
-    found = collect([tmp_path])[0]
-    (row,) = table_rows(found)
+    collected = collect([tmp_path])[0]
+    (row,) = table_rows(collected)
     assert row.paper == (None if expected is None else pytest.approx(expected))
-    assert ("paper's best" in table(found)[1]) == (expected is not None)
+    assert ("paper's best" in table(collected)[1]) == (expected is not None)
 
 
 def test_the_papers_table_is_whole() -> None:

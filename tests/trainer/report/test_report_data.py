@@ -35,14 +35,14 @@ def test_the_data_have_mean_deviation_and_every_epoch(finished: tuple[Path, list
 
 
 def test_matrices_before_and_after(finished: tuple[Path, list[str]]) -> None:
-    found = [run for run in collect([finished[0].parent / "runs"])[0] if run.group.method == "selfie"]
-    own, notes = transitions(found, Datasets())
+    members = [run for run in collect([finished[0].parent / "runs"])[0] if run.group.method == "selfie"]
+    matrix, notes = transitions(members, Datasets())
     assert notes == []
-    assert own is not None
-    assert own.after is not None
+    assert matrix is not None
+    assert matrix.after is not None
     # ids 0, 4, 8 carry the next class's label; all three are even, so each has its clean label back
-    assert own.before.tolist() == [[6, 2, 0], [0, 6, 2], [2, 0, 6]]
-    assert own.after.tolist() == [[8, 0, 0], [0, 8, 0], [0, 0, 8]]
+    assert matrix.before.tolist() == [[6, 2, 0], [0, 6, 2], [2, 0, 6]]
+    assert matrix.after.tolist() == [[8, 0, 0], [0, 8, 0], [0, 0, 8]]
     with (finished[0] / "matrices.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["method"] == "selfie"]
     assert sum(int(row["samples"]) for row in rows if row["matrix"] == "before") == 24
@@ -77,6 +77,6 @@ def test_matrices_that_cannot_be_had_are_left_out_with_the_reason(
     runs: Path, data: Dataset, spoil: Callable[[Dataset, Path], None], reason: str
 ) -> None:
     spoil(data, runs / "selfie0")
-    own, notes = transitions(collect([runs / "selfie0"])[0], Datasets())
-    assert own is None
+    matrix, notes = transitions(collect([runs / "selfie0"])[0], Datasets())
+    assert matrix is None
     assert [reason in note for note in notes] == [True]

@@ -19,7 +19,7 @@ def test_every_file_is_there_and_named(finished: tuple[Path, list[str]]) -> None
     out, files = finished
     assert set(tree(out)) == {*files, "figures"}
     assert json.loads((out / "report.json").read_text())["files"] == files[1:]
-    links = {attributes.get("href") for tag, attributes in parsed(out / "report.html").found if tag == "a"}
+    links = {attributes.get("href") for tag, attributes in parsed(out / "report.html").tags if tag == "a"}
     assert {name for name in files[1:] if "/" not in name} <= links
     for name in files:
         if name.endswith(".svg"):

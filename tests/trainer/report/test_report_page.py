@@ -24,8 +24,8 @@ HOSTILE = "</script></style><img src=x onerror=alert(1)>&amp;\"'"
 
 def test_the_page_loads_nothing_and_runs_nothing(finished: tuple[Path, list[str]]) -> None:
     page = parsed(finished[0] / "report.html")
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.found}
-    for _, attributes in page.found:
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
         assert not any(name.startswith("on") or name in ("src", "srcset", "data", "action") for name in attributes)
     text = (finished[0] / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"https?:|url\(|@import", text)
@@ -34,9 +34,9 @@ def test_the_page_loads_nothing_and_runs_nothing(finished: tuple[Path, list[str]
 
 def test_all_three_figures_are_there_without_a_script(finished: tuple[Path, list[str]]) -> None:
     page = parsed(finished[0] / "report.html")
-    blocks = [attributes["class"] for tag, attributes in page.found if "headline" in (attributes.get("class") or "")]
+    blocks = [attributes["class"] for tag, attributes in page.tags if "headline" in (attributes.get("class") or "")]
     assert blocks == ["headline best_test_error", "headline last_test_error", "headline mean_last10_test_error"]
-    for tag, attributes in page.found:
+    for tag, attributes in page.tags:
         if attributes.get("role") == "img":
             assert tag == "svg"
             assert len(attributes["aria-label"] or "") > 40
@@ -53,9 +53,9 @@ def test_odd_runs_are_drawn_too(tmp_path: Path) -> None:
         tmp_path / "c", "selfie", 0, [0.3], noise=None, noise_rate=0.08, noise_rate_from="--noise-rate", name="own"
     )
     made_run(tmp_path / "d", "selfie", 0, [0.3, 0.2], noise=matrix, versions=[1], device=None, method_settings=[1])
-    found, left_out = collect([tmp_path])
+    collected, left_out = collect([tmp_path])
     assert left_out == []
-    write_report(found, left_out, tmp_path / "out")
+    write_report(collected, left_out, tmp_path / "out")
     text = parsed(tmp_path / "out" / "report.html").text
     assert "own, its own labels" in text
     assert "noise rate of these runs is not known" in text
@@ -75,8 +75,8 @@ def test_names_from_files_stay_text(tmp_path: Path, data: Dataset) -> None:
     (unfinished / "result.json").unlink()
     files = write_report(*collect([tmp_path / "runs"]), tmp_path / "out")
     page = parsed(tmp_path / "out" / "report.html")
-    assert not {"script", "img"} & {tag for tag, _ in page.found}
-    assert page.found.count(("style", {})) == 1
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+    assert page.tags.count(("style", {})) == 1
     for where in ("class", "dataset", "method", "network", "package", "version"):
         assert hostile(where) in page.text, where
     for where in ("directory", "unfinished"):
@@ -142,9 +142,7 @@ def test_many_classes_are_ranked_and_the_rest_is_said_to_be_in_files(tmp_path: P
     made_run(tmp_path / "runs" / "selfie", "selfie", 0, [0.5, 0.2], data=data)
     files = write_report(*collect([tmp_path / "runs"]), tmp_path / "out")
     page = parsed(tmp_path / "out" / "report.html")
-    tables = [
-        attributes for tag, attributes in page.found if tag == "table" and attributes.get("class") == "confusions"
-    ]
+    tables = [attributes for tag, attributes in page.tags if tag == "table" and attributes.get("class") == "confusions"]
     assert len(tables) == 3
     assert "class 3 → class 4" in page.text
     assert "only the 20 largest wrong shares are shown. The whole matrices are in matrices.csv." in page.text

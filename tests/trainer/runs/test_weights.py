@@ -67,9 +67,9 @@ def test_the_network_makes_the_mistakes_that_the_result_counts(
 ) -> None:
     directory = finished(dataset, tmp_path / "run", method, **settings)
     result = json.loads((directory / "result.json").read_text())
-    found = confusion(load_network(directory), dataset)
-    assert found == result["confusion_matrix"]["last"]
-    assert 1 - np.trace(found) / np.sum(found) == pytest.approx(result["last_test_error"], abs=1e-12)
+    matrix = confusion(load_network(directory), dataset)
+    assert matrix == result["confusion_matrix"]["last"]
+    assert 1 - np.trace(matrix) / np.sum(matrix) == pytest.approx(result["last_test_error"], abs=1e-12)
     assert result["last_test_error"] > 0, "nothing is shown by a network without mistakes"
 
 
@@ -161,7 +161,7 @@ def test_a_file_that_lacks_an_array_is_refused(run: Path, tmp_path: Path) -> Non
     for name in ("config.json", "weights.h5"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     with h5py.File(tmp_path / "weights.h5", "a") as file:
-        own = file["last/network_1"]
-        del own[sorted(own)[0]]
+        arrays = file["last/network_1"]
+        del arrays[sorted(arrays)[0]]
     with pytest.raises(TrainerError, match="not the weights of small-cnn for 3 classes"):
         load_network(tmp_path)

@@ -38,16 +38,16 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pretend]:
 
 def test_a_sweep_makes_the_datasets_it_needs_and_runs_each_cell(tmp_path: Path, pretend: Any) -> None:
     executor = pretend()
-    found = run(grid(rates=(0.0, 0.2), seeds=(0, 1)), tmp_path)
+    content = run(grid(rates=(0.0, 0.2), seeds=(0, 1)), tmp_path)
     assert len(executor.names) == 8
     assert executor.stopped
-    assert {cell["state"] for cell in found["cells"]} == {"finished"}
+    assert {cell["state"] for cell in content["cells"]} == {"finished"}
     assert {path.name for path in (tmp_path / "data").iterdir()} == {
         "digits-first60",
         "digits-first60-pair-0.2-seed0",
         "digits-first60-pair-0.2-seed1",
     }
-    assert json.loads((tmp_path / "out" / "sweep.json").read_text()) == found
+    assert json.loads((tmp_path / "out" / "sweep.json").read_text()) == content
 
 
 def test_finished_cells_are_skipped_and_failed_ones_are_tried_again(tmp_path: Path, pretend: Any) -> None:
@@ -65,8 +65,8 @@ def test_finished_cells_are_skipped_and_failed_ones_are_tried_again(tmp_path: Pa
 def test_a_dataset_that_cannot_be_had_fails_its_own_cells_alone(tmp_path: Path, pretend: Any) -> None:
     write_dataset(tmp_path / "data" / "dogs", examples(12), examples(6), labels="unknown")
     pretend()
-    found = run(grid(datasets=("digits", "dogs", "nowhere"), rates=(0.2,), methods=("default",)), tmp_path)
-    states = {cell["dataset"]: (cell["state"], cell["error"]) for cell in found["cells"]}
+    content = run(grid(datasets=("digits", "dogs", "nowhere"), rates=(0.2,), methods=("default",)), tmp_path)
+    states = {cell["dataset"]: (cell["state"], cell["error"]) for cell in content["cells"]}
     assert states["digits-first60"] == ("finished", None)
     assert states["dogs"][0] == states["nowhere"][0] == "failed"
     assert "unknown" in str(states["dogs"][1])
@@ -80,9 +80,9 @@ def test_another_dataset_in_the_place_of_a_noisy_one_is_not_taken_for_it(tmp_pat
     clean.rename(tmp_path / "data" / "old")
     convert("digits", root=tmp_path / "data", limit=59, out=clean)
     pretend()
-    found = sweep(grid(rates=(0.2,)), tmp_path / "data", tmp_path / "other", "local", Resources())
-    assert {cell["state"] for cell in found["cells"]} == {"failed"}
-    assert "made anew" in found["cells"][0]["error"]
+    content = sweep(grid(rates=(0.2,)), tmp_path / "data", tmp_path / "other", "local", Resources())
+    assert {cell["state"] for cell in content["cells"]} == {"failed"}
+    assert "made anew" in content["cells"][0]["error"]
 
 
 def test_a_folder_that_is_no_sweep_is_refused_untouched(tmp_path: Path, pretend: Any) -> None:

@@ -30,8 +30,17 @@ def test_a_dry_run_prints_the_plan_with_its_cost_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("trainer.sweep.plan._probe", lambda cell, dataset, threads: (0.5, 2.0))
-    given = ["--dataset", "digits", "--rates", "0,0.2", "--methods", "default,co-teaching,selfie", "--preset", "quick"]
-    code, out, err = said(capsys, "sweep", *given, "--epochs", "10", "--jobs", "2", "--dry-run")
+    arguments = [
+        "--dataset",
+        "digits",
+        "--rates",
+        "0,0.2",
+        "--methods",
+        "default,co-teaching,selfie",
+        "--preset",
+        "quick",
+    ]
+    code, out, err = said(capsys, "sweep", *arguments, "--epochs", "10", "--jobs", "2", "--dry-run")
     assert (code, err) == (0, "")
     assert out.count("to do") == 6
     # 1,442 images are 12 steps; 10 + 2 x 10 + 3 x 10 network epochs a rate; half a second each and 2 at the start
@@ -84,8 +93,8 @@ def test_the_command_runs_a_sweep_that_equals_single_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = ["--dataset", "digits", "--limit", "60", "--rates", "0.2", "--methods", "default", "--preset", "quick"]
-    code, out, err = said(capsys, "sweep", *given, "--epochs", "2")
+    arguments = ["--dataset", "digits", "--limit", "60", "--rates", "0.2", "--methods", "default", "--preset", "quick"]
+    code, out, err = said(capsys, "sweep", *arguments, "--epochs", "2")
     assert (code, err) == (0, "")
     assert "1 of 1 cells finished" in out
     cell = "digits-first60-pair-0.2/default-small-cnn-seed0"

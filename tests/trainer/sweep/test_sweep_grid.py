@@ -33,7 +33,7 @@ def test_a_cell_s_directory_names_dataset_noise_method_network_and_seed() -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("changed", "said"),
     [
         ({"methods": ("selfy",)}, "selfy"),
         ({"methods": ()}, "no methods"),
@@ -53,9 +53,9 @@ def test_a_cell_s_directory_names_dataset_noise_method_network_and_seed() -> Non
         ({"datasets": ("digits", "mnist"), "source": "x"}, "several"),
     ],
 )
-def test_a_bad_grid_is_one_line(given: dict[str, Any], said: str) -> None:
+def test_a_bad_grid_is_one_line(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(DataToolsError, match=re.escape(said)) as error:
-        grid(**given)
+        grid(**changed)
     assert "\n" not in str(error.value)
 
 
@@ -90,6 +90,6 @@ def test_cost_counts_runs_and_networks() -> None:
         cell.method: cost(cell)
         for cell in grid(methods=("default", "co-teaching", "selfie"), rates=(0.2,), settings={"epochs": 10}).cells()
     }
-    assert [(own.epochs, own.networks) for own in by_method.values()] == [(10, 1), (10, 2), (30, 1)]
+    assert [(each.epochs, each.networks) for each in by_method.values()] == [(10, 1), (10, 2), (30, 1)]
     cell = grid(rates=(0.2,), settings={"batch_size": 25, "validation_fraction": 0.1}).cells()[0]
     assert steps_per_epoch(cell, 1000) == 36

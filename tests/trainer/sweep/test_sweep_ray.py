@@ -106,12 +106,12 @@ def test_a_sweep_survives_the_death_of_a_node_and_equals_the_local_one(
 
     killer = threading.Thread(target=kill_when_both_train)
     killer.start()
-    found = sweep(GRID, tmp_path / "data", out, "ray", Resources(address=address), quiet=True)
+    content = sweep(GRID, tmp_path / "data", out, "ray", Resources(address=address), quiet=True)
     killer.join()
     assert second.process.poll() is not None, "the node was not killed"
-    assert [(cell["state"], cell["error"]) for cell in found["cells"]] == [("finished", None)] * 4
+    assert [(cell["state"], cell["error"]) for cell in content["cells"]] == [("finished", None)] * 4
     local = sweep(GRID, tmp_path / "data", tmp_path / "local", "local", Resources(jobs=2), quiet=True)
-    assert [cell["run"] for cell in local["cells"]] == [cell["run"] for cell in found["cells"]]
+    assert [cell["run"] for cell in local["cells"]] == [cell["run"] for cell in content["cells"]]
     for cell in local["cells"]:
         ours, theirs = tmp_path / "local" / cell["run"], out / cell["run"]
         assert rows(ours) == rows(theirs)
