@@ -11,6 +11,7 @@ from datatools.format.dataset import Dataset, open_dataset
 from trainer.config import resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
+from trainer.runs.directory import default_directory
 from trainer.runs.run import Run, load_run
 from trainer.settings import settings_of
 
@@ -62,7 +63,7 @@ def train(
         **{name: value for name, value in settings.items() if name not in of_method},
     )
     if directory is None:
-        directory = Path("runs") / opened.metadata.name / f"{config.method}-{config.network}-seed{config.seed}"
+        directory = default_directory(config, opened)
     train_run(
         config,
         opened,

@@ -134,7 +134,7 @@ run = _Methods(
 def _run(method: type[Method], options: dict[str, Any]) -> None:
     from datatools.format.dataset import open_dataset
     from trainer.config import resolve
-    from trainer.runs.directory import CONFIG_FILE
+    from trainer.runs.directory import CONFIG_FILE, default_directory
     from trainer.runs.run import load_run
     from trainer.training.loop import train
 
@@ -159,9 +159,7 @@ def _run(method: type[Method], options: dict[str, Any]) -> None:
         config = _resumed(method, directory, settings, method_settings)
     else:
         config = resolve(method.name, dataset, method_options=method_settings, **settings)
-        directory = directory or (
-            Path("runs") / dataset.metadata.name / f"{config.method}-{config.network}-seed{config.seed}"
-        )
+        directory = directory or default_directory(config, dataset)
         if options["resume"] and (directory / CONFIG_FILE).is_file():
             config = _resumed(method, directory, settings, method_settings)
     train(

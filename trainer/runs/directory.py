@@ -21,6 +21,7 @@ import numpy as np
 
 from datatools.files.output import FolderKind, atomic_file, atomic_hdf5, check_folder, partial_path
 from datatools.format.dataset import Dataset
+from datatools.names import plain_name
 from trainer.config import RunConfig
 from trainer.data import TrainingData
 from trainer.errors import TrainerError
@@ -91,6 +92,16 @@ def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def default_directory(config: RunConfig, dataset: Dataset) -> Path:
+    """Where a run goes that no directory is named for: runs/DATASET/METHOD-NETWORK-seedSEED.
+
+    Raises:
+        TrainerError: the dataset's name would lead elsewhere.
+    """
+    name = plain_name(dataset.metadata.name, f"{dataset.path}: the dataset's name", TrainerError)
+    return Path("runs") / name / f"{config.method}-{config.network}-seed{config.seed}"
 
 
 def check_free(directory: Path, overwrite: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import trainer
+from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset
 from tests.support.interrupted import Silent, StopAt, config_for, stopped
 from tests.support.tiny import examples, write_dataset
@@ -108,6 +111,20 @@ def test_the_default_directory_is_the_command_s(
     monkeypatch.chdir(tmp_path)
     run = trainer.train("default", dataset, reporter=Silent(), **SETTINGS)
     assert run.directory == Path("runs/noisy/default-small-cnn-seed3")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/elsewhere", "..", "a/b"])
+def test_the_name_of_a_dataset_leads_nowhere_else(
+    name: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(dataset.path, tmp_path / "data")
+    path = tmp_path / "data" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "name": name}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataToolsError, match="should be a plain name") as error:
+        trainer.train("default", "data", reporter=Silent(), **SETTINGS)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_a_setting_that_nobody_has_is_refused(dataset: Dataset, tmp_path: Path) -> None:
