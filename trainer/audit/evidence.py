@@ -109,7 +109,7 @@ def _open(run: Run, data: Path | None) -> Dataset:
         data: where it is now; None for the path in config.json.
     """
     try:
-        dataset = open_dataset(data or run.dataset_path)
+        dataset = run.dataset if data is None else open_dataset(data)
     except DataToolsError as error:
         if data is not None:
             raise

@@ -105,7 +105,11 @@ class Run:
         Raises:
             DataToolsError: it is not where it was.
         """
-        return open_dataset(self.dataset_path)
+        path = self.dataset_path
+        try:
+            return open_dataset(path)
+        except OSError as error:  # such as a name that is too long
+            raise TrainerError(f"{path!s:.200}: cannot be opened ({error.strerror})") from None
 
     @property
     def identity(self) -> dict[str, Any]:

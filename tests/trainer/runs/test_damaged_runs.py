@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import cli
 import trainer
 from tests.support.relabel_runs import finished, noisy
+from trainer.audit.evidence import read_evidence
 from trainer.errors import TrainerError
 from trainer.report import collect
 from trainer.runs.directory import write_arrays
@@ -95,6 +96,15 @@ def test_a_wrong_dataset_is_one_line(key: str, value: Any, run: Path) -> None:
     with pytest.raises(TrainerError) as error:
         trainer.load_run(run)
     assert f"{run}/config.json: cannot be read (" in line(error.value)
+
+
+def test_a_dataset_path_that_no_system_takes_is_one_line(run: Path) -> None:
+    dataset = json.loads((run / "config.json").read_text())["dataset"]
+    changed(run, "config.json", dataset={**dataset, "path": "x" * 5000})
+    for use in (lambda: trainer.load_run(run).dataset, lambda: read_evidence(run)):
+        with pytest.raises(TrainerError) as error:
+            use()
+        assert "cannot be opened (File name too long)" in line(error.value)
 
 
 TEXTS = {
