@@ -14,7 +14,7 @@ from trainer.methods.metric import Metric
 from trainer.metrics import plotted_metrics
 from trainer.report.collect import FinishedRun
 from trainer.report.description import Axis, Line, LineChart, nice_axis, number_axis
-from trainer.report.summary import Panel, Row, rate_text
+from trainer.report.summary import Panel, Row, heading, rate_text
 
 MARKERS = 5
 """How many markers a curve has, so that it is known without its colour."""
@@ -56,7 +56,7 @@ def _chart(rows: Sequence[Row], metric: Metric, style: dict[str, int], y: Axis, 
         starts = range(row.group.epochs, len(curves[0]), row.group.epochs)
         restarts += [(start + 0.5, number) for start in starts if len(starts) <= MOST_RESTARTS]
     last = max(float(line.x[-1]) for line in lines)
-    title = metric.name.capitalize()
+    title = heading(metric)
     ends = ", ".join(f"{line.label} {line.end()[1]:.1f} {y.label}".rstrip() for line in lines)
     return LineChart(
         title=title,

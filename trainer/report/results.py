@@ -12,7 +12,7 @@ from trainer.report.dot_plot import dot_plot
 from trainer.report.figures import Figures
 from trainer.report.markers import legend, swatch
 from trainer.report.markup import Attributes, Content, add, tag
-from trainer.report.summary import Estimate, Panel, Row, headline_shares, rate_text
+from trainer.report.summary import Estimate, Panel, Row, heading, headline_shares, rate_text
 from trainer.runs.result import HEADLINES
 
 SHORT_TITLES = dict(zip(HEADLINES, ("Best", "Last", "Mean of last 10"), strict=True))
@@ -159,7 +159,7 @@ def _table(panel: Panel, style: dict[str, int]) -> Element:
         head,
         [_column("Paper, best", "n") if has_paper else None, _column("Last", "n"), _column("Mean of last 10", "n")],
     )
-    add(head, [*(_column(metric.name.capitalize(), "n") for metric in shares), _column("Time per run", "n")])
+    add(head, [*(_column(heading(metric), "n") for metric in shares), _column("Time per run", "n")])
     table = tag("table", None, tag("thead", None, head))
     for rows in panel.by_noise().values():
         # a line of its own, so that the methods' names are the first column, which stays in sight

@@ -127,6 +127,11 @@ def headline_shares() -> list[Metric]:
     return [metric for metric in headline_metrics() if metric.unit == "share"]
 
 
+def heading(metric: Metric) -> str:
+    """The name of a metric as it stands over a chart or a column."""
+    return metric.name[:1].upper() + metric.name[1:]
+
+
 def final(run: FinishedRun, column: str) -> float | None:
     """The last epoch's value of a column that the run has."""
     values = run.metrics.get(column, np.array([np.nan]))
