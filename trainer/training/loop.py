@@ -68,6 +68,7 @@ def train(
         RunStoppedError: SIGINT or SIGTERM came; the checkpoint is saved.
     """
     # What can be checked is checked before the directory is touched
+    config.check_names()
     check_free(directory, overwrite or resume)
     started = time.monotonic()
     watch = DatasetWatch(dataset)

@@ -11,12 +11,16 @@ from trainer.errors import TrainerError
 from trainer.reporters.base import Reporter
 from trainer.runs.directory import CHECKPOINT_FILE, versions
 from trainer.runs.run import load_run
+from trainer.settings import settings_of
 from trainer.training.checkpoint import Checkpoint, read_checkpoint
 from trainer.training.code_identity import code_sha256
 from trainer.training.stopping import DatasetWatch
 
-HARMLESS_SETTINGS = ("device", "device_memory", "noise_rate_from")
-"""Settings that may change from one part of a run to the next: they change no result by intent."""
+HARMLESS_SETTINGS = {
+    "noise_rate_from",
+    *(name for name, setting in settings_of(RunConfig).items() if setting.changes_no_result),
+}
+"""What may change from one part of a run to the next: it changes no result by intent."""
 
 
 def identity_of(config: RunConfig, watch: DatasetWatch) -> dict[str, Any]:

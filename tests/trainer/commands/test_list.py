@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 import cli
 from trainer.commands.list import inventory
-from trainer.commands.list import list as list_command
 from trainer.config import ENGINES, PRESETS
 from trainer.methods import METHODS
 from trainer.networks import NETWORKS
@@ -27,7 +26,7 @@ CALLS = {"help": ["list", "--help"], "text": ["list"], "json": ["list", "--json"
 
 
 def answer(*arguments: str, columns: int = 120) -> str:
-    done = CliRunner().invoke(list_command, [*arguments], env={"COLUMNS": str(columns)})
+    done = CliRunner().invoke(cli.trainer, ["list", *arguments], env={"COLUMNS": str(columns)})
     assert done.exit_code == 0, done.output
     return done.output
 

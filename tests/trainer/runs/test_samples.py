@@ -38,7 +38,7 @@ PROMISED = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_fills_the_columns_that_it_declares(name: str, tf: Any) -> None:
-    method = METHODS[name].from_options(8, {})
+    method = METHODS[name].from_settings(8, {})
     values = method.sample_values(method.memory(5, 3))
     assert list(values) == [column.name for column in method.columns]
     for column in method.columns:
