@@ -1,11 +1,12 @@
-"""What the engines share: networks and optimizers of Keras, their seeds, and how images reach the device."""
+"""What the engines do alike: networks and optimizers of Keras, their state, and how images reach the device."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,51 +14,133 @@ import numpy as np
 from datatools.seeding import stream
 from trainer.config import RunConfig
 from trainer.data import Images, TrainingData
-from trainer.engine.step import dropout_seeds, engine_memory
+from trainer.engine import EvaluationTotals
+from trainer.engine.step import engine_memory
+from trainer.engine.variables import (
+    Network,
+    Optimizer,
+    Variable,
+    check_state,
+    dropout_seeds,
+    named_variables,
+    named_weights,
+)
 from trainer.errors import TrainerError
 from trainer.methods.base import Method
 from trainer.networks import build_network
+from trainer.ops import Tensor
 
 EVALUATION_BATCH = 500
 STREAM_SHARE = 8
 """Streaming keeps this share of the memory budget, one in so many, for each block of images under way."""
 
 
-class EngineParts:
-    """Networks, optimizers and data of a run, as far as they do not depend on the framework."""
+class BaseEngine(ABC):
+    """What an engine does whatever the framework. The contract is `trainer.engine.Engine`, where methods are described.
 
-    on_cpu: bool
+    A framework adds how values get to the device and back, how a step takes gradients, and how an epoch loops.
+    """
 
-    def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None:
-        self.config, self.method, self.data = config, method, data
-        budget = None if config.device_memory is None else config.device_memory << 20
+    device: str
+    compiles: bool
+    memory_errors: ClassVar[tuple[type[BaseException], ...]]
+    """What the framework raises where the device has no room."""
+
+    def __init__(self, config: RunConfig, method: Method, data: TrainingData, on_cpu: bool) -> None:
+        """Put networks, images and labels on the device, which has been chosen."""
+        self.config, self.method, self.data, self.on_cpu = config, method, data, on_cpu
+        # What fits on the device, and in what sizes it is evaluated
+        self.budget = None if config.device_memory is None else config.device_memory << 20
         images = (data.train_images, data.test_images, data.validation_images)
-        self.budget = budget
-        self.streams = budget is not None and sum(part.nbytes for part in images if part is not None) > budget
-        sizes = [len(self.held_out(split)[1]) for split in data.held_out]
-        batches = -(-max(sizes) // EVALUATION_BATCH)
-        self.evaluation_batch = max(1, -(-max(sizes) // max(1, batches)))
+        size = sum(part.nbytes for part in images if part is not None)
+        self.streams = self.budget is not None and size > self.budget
+        largest = max(len(self.held_out(split)[1]) for split in data.held_out)
+        batches = -(-largest // EVALUATION_BATCH)
+        self.evaluation_batch = max(1, -(-largest // max(1, batches)))
         """Images evaluated at a time: one size for all splits, and for the largest one hardly a place left empty."""
+        # What stays on the device
+        with out_of_memory(*self.memory_errors):
+            self.networks = [self.build(0, number) for number in range(method.num_networks)]
+            self.optimizers = [self.make_optimizer(network) for network in self.networks]
+            self._labels = {"given": self._put(data.train_labels)}
+            if data.clean_labels is not None:
+                self._labels["clean"] = self._put(data.clean_labels)
+            self._images = None if self.streams else self._put(data.train_images)
+            splits = () if self.streams else data.held_out
+            self._held_out = {split: list(self._held_out_on_device(split)) for split in splits}
+        self._sum_keys: tuple[str, ...] = ()
+        """The sums of a step in the order in which it gives them, known once it is traced."""
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """See `trainer.engine.Engine`."""
         if self.config.precision == "tf32" and self.on_cpu:
             return ("a CPU computes in float32 where --precision tf32 is asked for",)
         return ()
 
     @property
     def reproducible(self) -> bool:
-        """See `trainer.engine.Engine`."""
         return self.on_cpu or self.config.deterministic
 
-    def build(self, run: int, number: int) -> Any:
+    # What a framework adds
+
+    @property
+    @abstractmethod
+    def memory(self) -> dict[str, np.ndarray]:
+        """See `trainer.engine.Engine`."""
+
+    @memory.setter
+    @abstractmethod
+    def memory(self, values: dict[str, np.ndarray]) -> None: ...
+
+    @abstractmethod
+    def _put(self, values: Any) -> Tensor:
+        """Values of the host as a tensor on the device."""
+
+    @abstractmethod
+    def _fetch(self, results: list[Any]) -> list[Any]:
+        """Tensors, or nested lists and dictionaries of them, as NumPy arrays; waits for the device."""
+
+    @abstractmethod
+    def _get(self, variable: Variable) -> np.ndarray:
+        """A copy of what a variable of the networks or optimizers holds."""
+
+    @abstractmethod
+    def _set(self, variable: Variable, values: Any) -> None:
+        """Give such a variable other values, in the dtype that it has; what was compiled stays valid."""
+
+    @abstractmethod
+    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Tensor, ...]]:
+        """Of (steps, B) indices what goes to the device at a time: the arguments of `_train_piece`."""
+
+    @abstractmethod
+    def _compile_piece(self, schedule: dict[str, Tensor], *piece: Tensor) -> None:
+        """Compile what `_train_piece` runs, and train nothing."""
+
+    @abstractmethod
+    def _train_piece(self, schedule: dict[str, Tensor], *piece: Tensor) -> Tensor:
+        """Train on a piece; at least as many rows as it has steps, each the sums of a step."""
+
+    @abstractmethod
+    def _evaluate_batch(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
+        """Each network's `step.evaluation_sums`."""
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """How the framework is to compute what is traced inside."""
+        return nullcontext()
+
+    def _collect(self, results: list[Any], result: Any) -> None:
+        """Note a result that the device may still work on."""
+        results.append(result)
+
+    # Networks and their state
+
+    def build(self, run: int, number: int) -> Network:
         """A fresh network: its weights are a function of (seed, run, number)."""
         rng = np.random.Generator(stream(self.config.seed, "weights", run, number))
         config, data = self.config, self.data
         return build_network(config.network, data.image_shape, data.num_classes, rng, config.precision)
 
-    def make_optimizer(self, network: Any) -> Any:
+    def make_optimizer(self, network: Network) -> Optimizer:
         """SGD with Nesterov momentum, built for `network`."""
         optimizer = keras.optimizers.SGD(self.config.learning_rate, momentum=self.config.momentum, nesterov=True)
         optimizer.build(network.trainable_variables)
@@ -68,11 +151,70 @@ class EngineParts:
         count = self.data.num_samples
         return {**self.method.memory(count, self.data.num_classes), **engine_memory(count, self.data.num_classes)}
 
-    def epoch_seeds(self, networks: list[Any], run: int, epoch: int) -> list[np.ndarray]:
-        """(2,) uint32 for each dropout layer of all networks: a function of (seed, run, epoch)."""
-        layers = sum(len(dropout_seeds(network)) for network in networks)
-        raw = stream(self.config.seed, "dropout", run, epoch).random_raw(2 * layers)
-        return list((np.reshape(raw, (-1, 2)) >> np.uint64(33)).astype(np.uint32))
+    def parameters(self) -> int:
+        return sum(int(np.prod(variable.shape)) for variable in self.networks[0].trainable_variables)
+
+    def reset(self, run: int) -> None:
+        for number, (network, optimizer) in enumerate(zip(self.networks, self.optimizers, strict=True)):
+            fresh = self.build(run, number)
+            for variable, value in zip(network.variables, fresh.variables, strict=True):
+                self._set(variable, value)
+            for variable in optimizer.variables:
+                self._set(variable, np.zeros(variable.shape, variable.dtype))
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {name: self._get(variable) for name, variable in named_variables(self.networks, self.optimizers)}
+
+    def load_state(self, values: dict[str, np.ndarray]) -> None:
+        variables = dict(named_variables(self.networks, self.optimizers))
+        check_state(set(variables), values)
+        for name, variable in variables.items():
+            self._set(variable, values[name])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: self._get(variable) for name, variable in named_weights(self.networks)}
+
+    # Epochs
+
+    def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
+        factor = self.config.velocity_factor_at(epoch)
+        for optimizer in self.optimizers:
+            self._set(optimizer.learning_rate, learning_rate)
+            if factor != 1:
+                for velocity in optimizer.momentums:
+                    self._set(velocity, factor * self._get(velocity))
+        # Dropout: (2,) uint32 for each layer of all networks, a function of (seed, run, epoch)
+        generators = [generator for network in self.networks for generator in dropout_seeds(network)]
+        raw = stream(self.config.seed, "dropout", run, epoch).random_raw(2 * len(generators))
+        seeds = (np.reshape(raw, (-1, 2)) >> np.uint64(33)).astype(np.uint32)
+        for generator, seed in zip(generators, seeds, strict=True):
+            self._set(generator.state, seed)
+
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
+        with out_of_memory(*self.memory_errors), self._arithmetic():
+            self._compile_piece(self._scalars(schedule), *next(self._pieces(indices)))
+
+    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+        with out_of_memory(*self.memory_errors), self._arithmetic():
+            scalars = self._scalars(schedule)
+            parts: list[Any] = []
+            for piece in self._pieces(indices):
+                self._collect(parts, self._train_piece(scalars, *piece))
+            sums = np.concatenate(self._fetch(parts))[: len(indices)]
+        return dict(zip(self._sum_keys, sums.T, strict=True))
+
+    def _scalars(self, schedule: dict[str, float]) -> dict[str, Tensor]:
+        return {key: self._put(np.float32(value)) for key, value in schedule.items()}
+
+    def evaluate(self, split: str = "test") -> list[EvaluationTotals]:
+        with out_of_memory(*self.memory_errors), self._arithmetic():
+            results: list[Any] = []
+            for images, labels in self._held_out.get(split) or self._held_out_on_device(split):
+                self._collect(results, self._evaluate_batch(images, labels))
+            batches = self._fetch(results)
+        return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
+
+    # Images
 
     def held_out(self, split: str) -> tuple[Images, np.ndarray]:
         """Images and labels of "test" or "validation"."""
@@ -94,6 +236,10 @@ class EngineParts:
             missing = size - len(rows)
             filled = np.concatenate([rows, np.repeat(rows[-1:], missing)])
             yield images[filled], np.concatenate([labels[rows], np.full(missing, -1, labels.dtype)])
+
+    def _held_out_on_device(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in self.held_out_batches(split):
+            yield self._put(images), self._put(labels)
 
     def blocks(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The mini-batches with their images, read ahead by one block, for a dataset that is not on the device.
@@ -120,39 +266,12 @@ class EngineParts:
         return self.data.train_images[indices.reshape(-1)].reshape(*indices.shape, *self.data.image_shape)
 
 
-def evaluation_totals(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Batches' `step.evaluation_sums`, on the host, added up: "loss" a float, "confusion" (K, K) int64."""
+def evaluation_totals(batches: list[dict[str, np.ndarray]]) -> EvaluationTotals:
+    """Batches' `step.evaluation_sums`, on the host, added up."""
     return {
-        "loss": float(sum(float(part["loss"]) for part in parts)),
-        "confusion": sum(np.asarray(part["confusion"]).astype(np.int64) for part in parts),
+        "loss": float(sum(float(batch["loss"]) for batch in batches)),
+        "confusion": np.sum([batch["confusion"].astype(np.int64) for batch in batches], axis=0),
     }
-
-
-def named_variables(networks: list[Any], optimizers: list[Any]) -> Iterator[tuple[str, Any]]:
-    """(name, variable) of all that training changes beside the memory: weights, statistics, seeds, velocities.
-
-    The names depend on the order alone: Keras numbers its layers through a whole process, and names an optimizer's
-    variables after them.
-    """
-    for kind, owners in (("network", networks), ("optimizer", optimizers)):
-        for number, owner in enumerate(owners):
-            for place, variable in enumerate(owner.variables):
-                own = f"-{variable.name}" if kind == "network" else ""
-                yield f"{kind}_{number + 1}/{place:04d}{own}", variable
-
-
-def named_weights(networks: list[Any]) -> Iterator[tuple[str, Any]]:
-    """(name, variable) of what a network needs to classify: its weights and batch-norm statistics."""
-    for number, network in enumerate(networks):
-        for place, variable in enumerate(network.weights):
-            yield f"network_{number + 1}/{place:04d}-{variable.name}", variable
-
-
-def check_state(names: set[str], values: dict[str, np.ndarray]) -> None:
-    """Raise TrainerError unless `values` has exactly the entries `names`."""
-    if names != values.keys():
-        odd = sorted(names ^ values.keys())
-        raise TrainerError(f"checkpoint: its state is of another network or method (differs in {odd[0]}); start anew")
 
 
 @contextmanager

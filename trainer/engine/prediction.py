@@ -23,8 +23,8 @@ def predict(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) ->
     """
     from trainer import ops
 
-    found = [np.asarray(ops.convert_to_numpy(ops.softmax(p, axis=-1))) for p in logits(network, images, batch_size)]
-    return np.concatenate([np.empty((0, int(network.output_shape[-1])), np.float32), *found])
+    batches = [np.asarray(ops.convert_to_numpy(ops.softmax(p, axis=-1))) for p in logits(network, images, batch_size)]
+    return np.concatenate([np.empty((0, int(network.output_shape[-1])), np.float32), *batches])
 
 
 def logits(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) -> Iterator[Tensor]:
@@ -44,6 +44,6 @@ def network_of(weights: dict[str, np.ndarray], network: Any, number: int = 1) ->
         weights: as `Engine.weights` gives them. network: built by `networks.build_network`. number: which of the
             engine's networks, from 1.
     """
-    own = sorted(name for name in weights if name.startswith(f"network_{number}/"))
-    network.set_weights([weights[name] for name in own])
+    names = sorted(name for name in weights if name.startswith(f"network_{number}/"))
+    network.set_weights([weights[name] for name in names])
     return network

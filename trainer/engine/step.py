@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -67,10 +66,10 @@ def run_method(
     Returns:
         What the method made of it; rows to write back, the engine's among them; sums over the batch as float32 scalars.
     """
-    logits = tuple(ops.cast(own, "float32") for own in logits)
-    own_rows = {key: rows[key] for key in rows if key not in ENGINE_ROWS}
-    step = method.step(labels, logits, own_rows, schedule)
-    predictions = tuple(ops.cast(ops.argmax(own, axis=-1), "int32") for own in logits)
+    logits = tuple(ops.cast(values, "float32") for values in logits)
+    method_rows = {key: rows[key] for key in rows if key not in ENGINE_ROWS}
+    step = method.step(labels, logits, method_rows, schedule)
+    predictions = tuple(ops.cast(ops.argmax(values, axis=-1), "int32") for values in logits)
     rows = {**step.rows, **_remember(rows, labels, logits[0], predictions[0])}
     return step, rows, _sums(step, labels, clean_labels, predictions)
 
@@ -107,17 +106,20 @@ def _sums(
 ) -> dict[str, Tensor]:
     count = ops.cast(ops.shape(labels)[0], "float32")
     sums = {"samples": count}
+    # What the method counts, and the labels that it puts in the place of the given ones
     sums |= {name: _count(values) for name, values in step.tallies.items()}
     for name, replacing in step.labels.items():
         sums[name] = _count(replacing >= 0)
         if clean_labels is not None:
             sums[f"{name}_right"] = _count(ops.equal(replacing, clean_labels))
+    # Each network's loss and errors
     for number, (loss, prediction) in enumerate(zip(step.losses, predictions, strict=True)):
-        own = suffix(number)
-        sums[f"loss{own}"] = loss * count
-        sums[f"errors{own}"] = _count(ops.not_equal(prediction, labels))
+        mark = suffix(number)
+        sums[f"loss{mark}"] = loss * count
+        sums[f"errors{mark}"] = _count(ops.not_equal(prediction, labels))
         if clean_labels is not None:
-            sums[f"clean_errors{own}"] = _count(ops.not_equal(prediction, clean_labels))
+            sums[f"clean_errors{mark}"] = _count(ops.not_equal(prediction, clean_labels))
+    # How many of the samples that the method takes for clean are
     if clean_labels is not None:
         truly_clean = ops.equal(labels, clean_labels)
         sums["truly_clean"] = _count(truly_clean)
@@ -153,14 +155,3 @@ def evaluation_sums(labels: Tensor, logits: Tensor, num_classes: int) -> dict[st
         "loss": ops.sum(cross_entropy(labels, ops.log_softmax(logits))),
         "confusion": ops.matmul(ops.transpose(truth), prediction),
     }
-
-
-def moving_statistics(network: Any) -> list[Any]:
-    """The variables of a network that training changes without a gradient: batch norm's, not dropout's seeds."""
-    seeds = {id(seed.state) for seed in dropout_seeds(network)}
-    return [variable for variable in network.non_trainable_variables if id(variable) not in seeds]
-
-
-def dropout_seeds(network: Any) -> list[Any]:
-    """The seed generators of a network's dropout layers, in order."""
-    return [layer.seed_generator for layer in network.layers if hasattr(layer, "seed_generator")]

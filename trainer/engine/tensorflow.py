@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -16,72 +16,48 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import (
-    EngineParts,
-    check_state,
-    evaluation_totals,
-    named_variables,
-    named_weights,
-    out_of_memory,
-)
-from trainer.engine.step import (
-    dropout_seeds,
-    evaluation_sums,
-    moving_statistics,
-    run_method,
-    standardise,
-    update_loss,
-    with_update_losses,
-)
+from trainer.engine.base import BaseEngine, out_of_memory
+from trainer.engine.step import evaluation_sums, run_method, standardise, update_loss, with_update_losses
+from trainer.engine.variables import Network, Optimizer, Variable, moving_statistics
 from trainer.errors import TrainerError
 from trainer.methods.base import Method, Update
 from trainer.networks.layers import batch_norm_over
 
 
-class TensorFlowEngine(EngineParts):
+class TensorFlowEngine(BaseEngine):
     """Trains on a GPU or on the CPU, as `config.device` asks. The contract is `trainer.engine.Engine`."""
+
+    memory_errors: ClassVar = (tf.errors.ResourceExhaustedError, tf.errors.InternalError)
 
     def __init__(self, config: RunConfig, method: Method, data: TrainingData, compile: bool | None = None) -> None:
         """`compile`: through XLA; None for what suits the device."""
-        super().__init__(config, method, data)
         gpu = _choose_device(config.device)
-        self.on_cpu = gpu is None
+        _set_arithmetic(config, on_cpu=gpu is None)
+        super().__init__(config, method, data, on_cpu=gpu is None)
         self.device = _describe(gpu)
         self.compiles = not self.on_cpu if compile is None else compile
-        _set_arithmetic(config, self.on_cpu)
-        with out_of_memory(tf.errors.ResourceExhaustedError):
-            self.networks = [self.build(0, number) for number in range(method.num_networks)]
-            self.optimizers = [self.make_optimizer(network) for network in self.networks]
-            self._images = None if self.streams else _put(data.train_images)
-            self._labels = tf.constant(data.train_labels)
-            self._clean_labels = None if data.clean_labels is None else tf.constant(data.clean_labels)
+        with out_of_memory(*self.memory_errors):
             memory = self.start_memory()
             self._memory_dtypes = {key: values.dtype for key, values in memory.items()}
             self._memory = {key: tf.Variable(_stored(values), name=key) for key, values in memory.items()}
-            self._held_out = (
-                {} if self.streams else {split: list(self._held_out_tensors(split)) for split in data.held_out}
-            )
-        self._sum_keys: tuple[str, ...] = ()
         self._steps = 0
         """How many steps a compiled call holds; a shorter one is filled up, and stops early."""
         self._trace(self.compiles)
-
-    def _held_out_tensors(self, split: str) -> Iterator[tuple[Any, Any]]:
-        for images, labels in self.held_out_batches(split):
-            yield _put(images), tf.constant(labels)
 
     def _trace(self, compile: bool) -> None:
         # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
         schedule = {key: tf.TensorSpec((), tf.float32) for key in self.method.schedule(0, 2, 0.0)}
         indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
         images = tf.TensorSpec((None, None, *self.data.image_shape), tf.uint8)
-        resident: list[Any] | None = None if compile else [indices, steps, schedule]
-        streamed: list[Any] | None = None if compile else [indices, steps, schedule, images]
+        resident = None if compile else [indices, steps, schedule]
+        streamed = None if compile else [indices, steps, schedule, images]
         # the step is a function of its own, so that it is traced once
         self._step = tf.function(self._train_step, autograph=False, reduce_retracing=not compile)
         self._train = tf.function(self._train_steps, jit_compile=compile, input_signature=resident)
         self._train_streamed = tf.function(self._train_images, jit_compile=compile, input_signature=streamed)
         self._test = tf.function(self._test_batch, autograph=False, jit_compile=compile, reduce_retracing=not compile)
+
+    # The device
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
@@ -92,82 +68,53 @@ class TensorFlowEngine(EngineParts):
         for key, variable in self._memory.items():
             variable.assign(_stored(values[key]))
 
-    def parameters(self) -> int:
-        return sum(int(np.prod(v.shape)) for v in self.networks[0].trainable_variables)
+    def _put(self, values: Any) -> tf.Tensor:
+        return tf.constant(np.asarray(values))
 
-    def reset(self, run: int) -> None:
-        # New values go into the old variables: what was traced and compiled stays valid
-        for number, (network, optimizer) in enumerate(zip(self.networks, self.optimizers, strict=True)):
-            fresh = self.build(run, number)
-            for variable, value in zip(network.variables, fresh.variables, strict=True):
-                variable.assign(value)
-            for variable in optimizer.variables:
-                variable.assign(tf.zeros_like(variable.value))
+    def _fetch(self, results: list[Any]) -> list[Any]:
+        return list(tf.nest.map_structure(lambda tensor: tensor.numpy(), results))
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {name: variable.numpy() for name, variable in named_variables(self.networks, self.optimizers)}
+    def _get(self, variable: Variable) -> np.ndarray:
+        return variable.numpy()
 
-    def load_state(self, values: dict[str, np.ndarray]) -> None:
-        variables = dict(named_variables(self.networks, self.optimizers))
-        check_state(set(variables), values)
-        for name, variable in variables.items():
-            variable.assign(values[name])
+    def _set(self, variable: Variable, values: Any) -> None:
+        variable.assign(values)
 
-    def weights(self) -> dict[str, np.ndarray]:
-        return {name: variable.numpy() for name, variable in named_weights(self.networks)}
+    # Calls of what is traced
 
-    def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
-        for optimizer in self.optimizers:
-            optimizer.learning_rate.assign(learning_rate)
-            if (factor := self.config.velocity_factor_at(epoch)) != 1:
-                for velocity in optimizer.momentums:
-                    velocity.assign(factor * velocity.value)
-        generators = [seed for network in self.networks for seed in dropout_seeds(network)]
-        for generator, value in zip(generators, self.epoch_seeds(self.networks, run, epoch), strict=True):
-            generator.state.assign(value)
+    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[tf.Tensor, ...]]:
+        """The arguments of `_train` or `_train_streamed`, but for the schedule."""
+        if not self.streams:
+            yield self._filled(indices), self._put(np.int32(len(indices)))
+            return
+        for block, images in self.blocks(indices):
+            yield self._filled(block), self._put(np.int32(len(block))), self._filled(images)
 
-    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
-        scalars = _scalars(schedule)
-        with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
-            # No step is made: the program is compiled when it is first called, and how many it makes is an argument
-            if not self.streams:
-                self._train(*self._filled(indices, 0), scalars)
-                return
-            part, images = next(self.blocks(indices))
-            self._train_streamed(*self._filled(part, 0), scalars, self._filled(images, 0)[0])
-
-    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
-        scalars = _scalars(schedule)
-        with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
-            if not self.streams:
-                parts = [self._train(*self._filled(indices), scalars)]
-            else:
-                parts = [
-                    self._train_streamed(*self._filled(part), scalars, self._filled(images)[0])
-                    for part, images in self.blocks(indices)
-                ]
-            sums = np.concatenate([part.numpy() for part in parts])[: len(indices)]
-        return dict(zip(self._sum_keys, sums.T, strict=True))
-
-    def _filled(self, values: np.ndarray, steps: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """A call's (steps, …) values, and how many steps it is to make.
+    def _filled(self, values: np.ndarray) -> tf.Tensor:
+        """A call's (steps, …) values.
 
         A compiled program has one shape: where a call has fewer steps than the first one had, rows are repeated, which
         nothing is done with.
         """
-        count = len(values) if steps is None else steps
         if self.compiles:
             self._steps = max(self._steps, len(values))
             values = np.concatenate([values, np.repeat(values[-1:], self._steps - len(values), axis=0)])
-        return tf.constant(values), tf.constant(count, tf.int32)
+        return self._put(values)
 
-    def evaluate(self, split: str = "test") -> list[dict[str, Any]]:
-        with out_of_memory(tf.errors.ResourceExhaustedError, tf.errors.InternalError):
-            batches = [
-                self._test(images, labels)
-                for images, labels in self._held_out.get(split) or self._held_out_tensors(split)
-            ]
-            return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
+    def _compile_piece(self, schedule: dict[str, tf.Tensor], *piece: tf.Tensor) -> None:
+        # A program is compiled when it is first called, and how many steps it makes is an argument
+        indices, _, *images = piece
+        self._train_piece(schedule, indices, self._put(np.int32(0)), *images)
+
+    def _train_piece(self, schedule: dict[str, tf.Tensor], *piece: tf.Tensor) -> tf.Tensor:
+        indices, steps, *images = piece
+        program = self._train_streamed if self.streams else self._train
+        return program(indices, steps, schedule, *images)
+
+    def _evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> list[dict[str, tf.Tensor]]:
+        return list(self._test(images, labels))
+
+    # What is traced
 
     def _train_steps(self, indices: tf.Tensor, steps: tf.Tensor, schedule: dict[str, tf.Tensor]) -> tf.Tensor:
         sums = tf.TensorArray(tf.float32, size=_length(indices))
@@ -185,27 +132,30 @@ class TensorFlowEngine(EngineParts):
 
     def _train_step(self, index: tf.Tensor, schedule: dict[str, tf.Tensor], images: tf.Tensor) -> tf.Tensor:
         """One mini-batch; its sums as one vector, in the order of `_sum_keys`."""
+        # Gather
         images = standardise(images)
-        labels = tf.gather(self._labels, index)
-        clean = None if self._clean_labels is None else tf.gather(self._clean_labels, index)
+        labels = {name: tf.gather(values, index) for name, values in self._labels.items()}
         rows = {
             key: tf.cast(tf.gather(variable, index), self._memory_dtypes[key]) for key, variable in self._memory.items()
         }
+        # Forward, and the method's choice and losses
         with tf.GradientTape(persistent=self.method.num_networks > 1) as tape:
             logits = tuple(self._choosing_pass(network, images) for network in self.networks)
-            step, rows, sums = run_method(self.method, labels, clean, logits, rows, schedule)
+            step, rows, sums = run_method(self.method, labels["given"], labels.get("clean"), logits, rows, schedule)
             losses = step.losses
             if self.method.second_pass:
                 losses = tuple(map(partial(_second_pass, images=images), self.networks, step.updates))
                 sums = with_update_losses(sums, losses)
+        # Backward: each network by its own loss
         for network, optimizer, loss in zip(self.networks, self.optimizers, losses, strict=True):
             self._update(network, optimizer, tape.gradient(loss, _values(network)))
+        # Write back
         for key, variable in self._memory.items():
             variable.scatter_update(tf.IndexedSlices(tf.cast(rows[key], variable.dtype), index))
         self._sum_keys = tuple(sums)
         return tf.stack(list(sums.values()))
 
-    def _choosing_pass(self, network: Any, images: tf.Tensor) -> tf.Tensor:
+    def _choosing_pass(self, network: Network, images: tf.Tensor) -> tf.Tensor:
         """(B, K) logits of a step's first pass, which changes moving statistics only where it is the only one."""
         if not self.method.second_pass:
             return network(images, training=True)
@@ -215,7 +165,7 @@ class TensorFlowEngine(EngineParts):
             variable.assign(value)
         return logits
 
-    def _update(self, network: Any, optimizer: Any, gradients: list[tf.Tensor]) -> None:
+    def _update(self, network: Network, optimizer: Optimizer, gradients: list[tf.Tensor]) -> None:
         """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
         decayed = [
             gradient + self.config.weight_decay * variable
@@ -230,14 +180,10 @@ class TensorFlowEngine(EngineParts):
         ]
 
 
-def _second_pass(network: Any, update: Update, images: tf.Tensor) -> tf.Tensor:
+def _second_pass(network: Network, update: Update, images: tf.Tensor) -> tf.Tensor:
     """The loss of a step's second pass."""
     with batch_norm_over(update.samples):
         return update_loss(update, network(images, training=True))
-
-
-def _scalars(schedule: dict[str, float]) -> dict[str, tf.Tensor]:
-    return {key: tf.constant(value, tf.float32) for key, value in schedule.items()}
 
 
 def _stored(values: np.ndarray) -> np.ndarray:
@@ -252,16 +198,12 @@ def _set_arithmetic(config: RunConfig, on_cpu: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _put(images: Any) -> tf.Tensor:
-    return tf.constant(np.asarray(images))
-
-
 def _length(indices: tf.Tensor) -> Any:
     """Number of steps: a plain number where it is known, as XLA wants it for what a loop collects."""
     return tf.shape(indices)[0] if indices.shape[0] is None else indices.shape[0]
 
 
-def _values(network: Any) -> list[tf.Variable]:
+def _values(network: Network) -> list[tf.Variable]:
     return [variable.value for variable in network.trainable_variables]
 
 
@@ -271,7 +213,7 @@ def _choose_device(device: str) -> Any:
     Raises:
         TrainerError: no such GPU, or this process computes on another device already.
     """
-    with quiet_stderr():  # a driver that is not there is remarked upon, now and then also past the log level
+    with quiet_stderr():  # a missing driver is remarked upon, now and then also past the log level
         gpus = tf.config.list_physical_devices("GPU")
     wanted = gpu_number(device, len(gpus))
     visible = [] if wanted is None else [gpus[wanted]]

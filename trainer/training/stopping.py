@@ -104,12 +104,12 @@ class DatasetWatch:
         self._seen = {path: _stamp(path) for path in paths if path.is_file()}
         for path, sha256 in self._expected.items():
             try:
-                found = file_sha256(path)
+                actual = file_sha256(path)
             except OSError as error:
                 raise TrainerError(
                     f"{path}: cannot be read ({error.strerror}); put it back, or make the dataset anew"
                 ) from None
-            if found != sha256:
+            if actual != sha256:
                 raise TrainerError(
                     f"{path}: its SHA-256 is not the one in {DATASET_FILE}; see `datatools verify`, and make the "
                     "dataset anew"

@@ -239,7 +239,7 @@ def test_dropout_differs_from_step_to_step(engine_of: Engines) -> None:
 
 
 def test_dropout_layers_drop_different_features(engine_of: Engines) -> None:
-    from trainer.engine.step import dropout_seeds
+    from trainer.engine.variables import dropout_seeds
 
     engine = engine_of("default", "densenet-10-12")
     engine.begin_epoch(0, 0, 0.0)

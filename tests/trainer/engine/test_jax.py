@@ -374,7 +374,7 @@ STOP_ALL = """
 import os, signal, sys, json
 import trainer.commands.run as command
 from cli import trainer
-from trainer.training import loop
+from trainer.training import epochs
 from trainer.reporters.base import Quiet
 
 class Killer(Quiet):
@@ -384,7 +384,7 @@ class Killer(Quiet):
         if self.steps_seen == self.last:
             os.kill(os.getpid(), signal.SIGTERM)
 
-loop.CPU_SLICE_SECONDS = 0.0  # a step at a time, so that the signal comes in the middle of an epoch
+epochs.CPU_SLICE_SECONDS = 0.0  # a step at a time, so that the signal comes in the middle of an epoch
 for last, arguments in json.loads(sys.argv[1]):
     killer = Killer()
     killer.last = last
