@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from datatools.errors import DataToolsError, listed
 from datatools.files.output import check_file, new_file
 from datatools.format.dataset import Dataset
+from datatools.printable import printable
 from datatools.seeding import uniforms
 
 SUFFIXES = (".png",)
@@ -200,7 +201,7 @@ def _title(dataset: Dataset, wanted: Wanted, shown: int) -> str:
     parts = [f"{shown} {wanted.only or ''} {wanted.split} images", f"seed {wanted.seed}"]
     if wanted.class_name is not None:
         parts.insert(1, f"class {wanted.class_name}")
-    return f"{dataset.metadata.name}: {', '.join(' '.join(part.split()) for part in parts)}"
+    return printable(f"{dataset.metadata.name}: {', '.join(' '.join(part.split()) for part in parts)}")
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ def _arrow(draw: ImageDraw.ImageDraw, left: int, middle: int) -> None:
 
 def _fitting(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
     """The text in one line, cut where it would be wider than `width` pixels."""
-    text = " ".join(text[:200].split()) or "(no name)"
+    text = printable(" ".join(text[:200].split())) or "(no name)"
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

@@ -226,7 +226,7 @@ def _notices(request: NoiseRequest, drawn: Drawn, realised_rate: float) -> tuple
         notices.append(
             "the parent's own labels are of unknown quality: the manifest's clean labels are only its given ones"
         )
-    if drawn.transition_matrix is None:
+    if drawn.transition_matrix is None or not len(request.clean):
         return tuple(notices)
     names, clean = request.class_names, request.clean
     stays = np.diag(drawn.transition_matrix)

@@ -21,6 +21,7 @@ from datatools.errors import DataToolsError
 from datatools.files.output import new_file
 from datatools.format.dataset import Dataset
 from datatools.format.manifest import Manifest
+from datatools.printable import printable
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLORS = "cividis_r"
@@ -168,7 +169,7 @@ def draw(
 def _figure(panels: Sequence[Panel], names: list[str], title: str, axes: tuple[str, str]) -> Figure:
     layout = Layout.of(len(names))
     figure = Figure(figsize=(len(panels) * (layout.side + 0.3) + 1.2, layout.side + 1.6), layout="constrained")
-    figure.suptitle(title, fontsize=layout.head_font + 2)
+    figure.suptitle("\n".join(map(printable, title.split("\n"))), fontsize=layout.head_font + 2)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     image: Any = None
     for number, (axis, panel) in enumerate(zip(grid, panels, strict=True)):
@@ -222,5 +223,5 @@ def _share_texts(matrix: np.ndarray) -> np.ndarray:
 
 
 def _short(name: str) -> str:
-    line = " ".join(name.split()) or "(no name)"
+    line = printable(" ".join(name.split())) or "(no name)"
     return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from datatools.printable import printable
+
 Progress = Callable[[int, int], None]
 """Called with (done, in all) as work goes on."""
 QUIET_SECONDS = 2.0
@@ -20,13 +22,16 @@ def no_progress(done: int, total: int) -> None:
 @contextmanager
 def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a callback (done, total) that shows how far `title` has come, in `unit`, on stderr."""
+    title = printable(title)
     if not sys.stderr.isatty():
         yield _Lines(title, unit)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    # the title is a name, in which "[" and "{" stand for themselves
+    shown = TextColumn("{task.description}", markup=False)
+    columns = (shown, BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

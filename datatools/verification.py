@@ -214,8 +214,11 @@ class _Checks:
             raise _FailedError(f"the batches are not those of {parent.path.name}")
         differs = np.concatenate(
             [
-                pixels_differ(batch, clean)
-                for batch, clean in zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
+                np.empty(0, bool),
+                *(
+                    pixels_differ(batch, clean)
+                    for batch, clean in zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
+                ),
             ]
         )
         self._none(differs & ~replaced, "pixels differ from the parent's")

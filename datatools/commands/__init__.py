@@ -12,6 +12,7 @@ from typing import Any, cast
 import click
 
 from datatools.errors import DataToolsError
+from datatools.printable import printable
 
 COMMANDS = ("convert", "corrupt", "info", "verify", "plot", "show", "compare", "export")
 
@@ -49,7 +50,7 @@ class CommandGroup(click.Group):
             self._fail("out of memory; close other programs or use a smaller set (--limit)")
 
     def _fail(self, message: str) -> None:
-        print(f"{self.name}: error: {' '.join(message.split())}", file=sys.stderr)
+        print(printable(f"{self.name}: error: {' '.join(message.split())}"), file=sys.stderr)
         sys.exit(1)
 
 

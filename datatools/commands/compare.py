@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from datatools.commands.options import print_notices
+from datatools.commands.printing import echo, echo_json
 
 
 @click.command(
@@ -43,9 +43,10 @@ def compare(a: Path, b: Path, as_json: bool, out: Path | None, overwrite: bool) 
     if out is not None:
         print_notices(plot_agreement(comparison, out, overwrite))
     if as_json:
-        click.echo(json.dumps(comparison.facts(), indent=2, ensure_ascii=False))
+        echo_json(comparison.facts())
         return
     for line in summary(comparison):
-        click.echo(line)
+        echo(line)
     if out is not None:
-        click.echo(f"\n{out}")
+        echo()
+        echo(out)

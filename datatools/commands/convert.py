@@ -10,6 +10,7 @@ from types import TracebackType
 import click
 
 from datatools.commands.options import no_fsync_option, overwrite_option, print_notices, root_option
+from datatools.commands.printing import echo
 from datatools.sources import SOURCES
 
 
@@ -113,7 +114,7 @@ def convert(
         )
     print_notices(made.notices)
     metadata = made.dataset.metadata
-    click.echo(
+    echo(
         f"{made.dataset.path}: {metadata.num_records('train'):,} training and {metadata.num_records('test'):,} test "
         f"images of {metadata.image_shape}, {metadata.num_classes} classes"
     )

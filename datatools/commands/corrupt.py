@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from datatools.commands.options import no_fsync_option, overwrite_option, print_notices, root_option
+from datatools.commands.printing import echo
 from datatools.errors import DataToolsError
 from datatools.noise import ALIASES, NOISE_TYPES, noise_type
 from datatools.noise.base import check_options
@@ -119,7 +120,7 @@ def corrupt(noise: str, data: Path | None, out: Path | None, root: Path, overwri
         why = f", {spec.convention.partition(':')[0]}" if as_counted else ""
         requested = f" (requested {manifest.rate:g}{why})"
     seed = "" if manifest.seed is None else f", seed {manifest.seed}"
-    click.echo(
+    echo(
         f"{made.dataset.path}: {int(manifest.is_changed.sum()):,} of {len(manifest.ids):,} {what}, rate "
         f"{manifest.realised_rate:.6g}{requested}, {manifest.noise_type}{seed}"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datatools.commands.options import directory_argument, no_fsync_option, print_notices
+from datatools.commands.printing import echo
 from datatools.export import EXPORTS
 
 
@@ -24,8 +25,13 @@ from datatools.export import EXPORTS
     is_flag=True,
     help="Replace a file of that kind, or a folder that an earlier export made; only once the new one is complete.",
 )
+@click.option(
+    "--safe-csv",
+    is_flag=True,
+    help="In tables, put an apostrophe before names that a spreadsheet would take for formulas (=, +, -, @, tab).",
+)
 @no_fsync_option
-def export(directory: Path, to: str, out: Path, overwrite: bool) -> None:
+def export(directory: Path, to: str, out: Path, overwrite: bool, safe_csv: bool) -> None:
     """Write a dataset in another format.
 
     Images keep every pixel. Labels are those of the records; the clean ones stand beside them where they are known.
@@ -37,6 +43,6 @@ def export(directory: Path, to: str, out: Path, overwrite: bool) -> None:
 
     dataset = open_dataset(directory)
     with progress_bar(f"export {dataset.path.name}", "images") as progress:
-        notices = export_dataset(dataset, to, out, overwrite=overwrite, progress=progress)
+        notices = export_dataset(dataset, to, out, overwrite=overwrite, safe_csv=safe_csv, progress=progress)
     print_notices(notices)
-    click.echo(str(out))
+    echo(out)

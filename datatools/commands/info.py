@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from datatools.commands.options import directory_argument
+from datatools.commands.printing import echo, echo_json
 
 
 @click.command(epilog="Example: datatools info data/cifar10-pair-0.2-seed0 --json")
@@ -20,7 +20,7 @@ def info(directory: Path, as_json: bool) -> None:
 
     facts = describe(open_dataset(directory))
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        echo_json(facts)
         return
     for term, value in summary(facts):
-        click.echo(f"{term:<11} {value}")
+        echo(f"{term:<11} {value}")

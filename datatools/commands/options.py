@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from datatools.commands.printing import echo
+
 root_option = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),
@@ -43,4 +45,4 @@ directory_argument = click.argument("directory", metavar="DIR", type=click.Path(
 def print_notices(notices: tuple[str, ...]) -> None:
     """What the user should know, a line each, on stderr."""
     for notice in notices:
-        click.echo(f"note: {notice}", err=True)
+        echo(f"note: {notice}", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datatools.commands.options import directory_argument, print_notices
+from datatools.commands.printing import echo
 
 
 @click.command(epilog="Example: datatools plot data/cifar10-pair-0.2-seed0 --out pair.png")
@@ -28,4 +29,4 @@ def plot(directory: Path, out: Path, overwrite: bool) -> None:
     from datatools.plots import plot_transition
 
     print_notices(plot_transition(open_dataset(directory), out, overwrite))
-    click.echo(str(out))
+    echo(out)

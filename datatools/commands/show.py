@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datatools.commands.options import directory_argument
+from datatools.commands.printing import echo
 from datatools.format.metadata import SPLITS
 
 
@@ -72,4 +73,4 @@ def show(
 
     wanted = Wanted(split, only, class_name, count, seed)
     shown = draw_sheet(open_dataset(directory), out, wanted, scale, overwrite)
-    click.echo(f"{out}: {shown} images")
+    echo(f"{out}: {shown} images")

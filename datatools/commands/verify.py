@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from datatools.commands.options import directory_argument
+from datatools.commands.printing import echo
 from datatools.errors import DataToolsError, listed
 
 
@@ -26,7 +27,7 @@ def verify(directory: Path) -> None:
     with progress_bar(f"verify {directory.name}", "bytes") as progress:
         for check in run(open_dataset(directory), progress):
             mark = {True: "ok     ", False: "FAILED ", None: "skipped"}[check.passed]
-            click.echo(f"{mark} {check.name}: {check.detail}")
+            echo(f"{mark} {check.name}: {check.detail}")
             if check.passed is False:
                 failed.append(check.name)
     if failed:

@@ -27,11 +27,13 @@ class ExportSpec:
     Attributes:
         writer: "module:function"; imported when the format is used, so that `--help` stays fast.
         suffixes: how the name of the file may end; empty where a folder is made.
+        has_table: whether it is or holds a CSV table that a person may open in a spreadsheet.
     """
 
     title: str
     writer: str
     suffixes: tuple[str, ...] = ()
+    has_table: bool = False
 
 
 EXPORTS: dict[str, ExportSpec] = {
@@ -49,10 +51,12 @@ EXPORTS: dict[str, ExportSpec] = {
         "a table of ids, labels, clean labels and class names, no images",
         "datatools.export.table:write_csv",
         (".csv",),
+        has_table=True,
     ),
     "image-folder": ExportSpec(
         "a folder of PNG files, SPLIT/CLASS/ID.png",
         "datatools.export.image_folder:write_image_folder",
+        has_table=True,
     ),
     "croissant": ExportSpec(
         "a folder with the dataset, a table of its labels and croissant.json, which describes both for other programs",
@@ -67,6 +71,7 @@ def export_dataset(
     out: Path,
     *,
     overwrite: bool = False,
+    safe_csv: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> tuple[str, ...]:
     """Write a dataset to `out` in another format; the same dataset gives the same bytes.
@@ -75,6 +80,7 @@ def export_dataset(
         to: a name in EXPORTS.
         out: the file or folder to make. It appears whole or not at all.
         overwrite: replace a file of that kind, or a folder that an earlier export made.
+        safe_csv: in tables, put an apostrophe before class names that a spreadsheet would take for formulas.
 
     Returns:
         What the user should know about it, a line each.
@@ -92,12 +98,15 @@ def export_dataset(
     if to not in EXPORTS:
         raise DataToolsError(f"export format '{to}': not known; known are {', '.join(EXPORTS)}")
     spec = EXPORTS[to]
+    if safe_csv and not spec.has_table:
+        tables = [name for name, other in EXPORTS.items() if other.has_table]
+        raise DataToolsError(f"--safe-csv: {to} has no CSV table; leave it out, or export to {' or '.join(tables)}")
     check_apart(out, dataset)
     if spec.suffixes:
         check_file(out, spec.suffixes, overwrite)
     else:
         check_folder(out, overwrite, EXPORT_FOLDER)
-    reader = Reader(dataset, progress)
+    reader = Reader(dataset, progress, safe_csv)
     module, function = spec.writer.split(":")
     write = cast("Callable[[Reader, Path], tuple[str, ...]]", getattr(import_module(module), function))
     place = new_file(out, spec.suffixes, overwrite) if spec.suffixes else new_folder(out, overwrite, EXPORT_FOLDER)

@@ -8,7 +8,6 @@ and the byte at which its record begins (docs/decisions/0012).
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from datatools.errors import DataToolsError
 from datatools.export.output import describe_export
 from datatools.export.rows import Reader
-from datatools.export.table import columns, lines
+from datatools.export.table import columns, lines, new_table
 from datatools.files.copying import copy_file
 from datatools.files.write_errors import naming
 from datatools.format.metadata import DATASET_FILE, MANIFEST_FILE, SPLITS
@@ -117,7 +116,7 @@ def write_croissant(reader: Reader, out: Path) -> tuple[str, ...]:
     """
     header = (*columns(reader), "file", "offset")
     with naming(out / LABELS_FILE), (out / LABELS_FILE).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = new_table(file, reader)
         table.writerow(header)
         for split in SPLITS:
             _copy_split(reader, split, out, table)

@@ -84,11 +84,14 @@ def _split(group: h5py.Group, reader: Reader, split: str, sink: _Sink) -> None:
         (records, height, width, depth),
         np.uint8,
         chunks=(image_chunk, height, width, depth),
+        maxshape=(max(1, records), height, width, depth),  # h5py wants a chunk to fit into it
         track_times=False,
     )
     label_chunk = (max(1, min(records, LABEL_CHUNK)),)
     sets = {
-        name: group.create_dataset(name, (records,), TYPES[name], chunks=label_chunk, track_times=False)
+        name: group.create_dataset(
+            name, (records,), TYPES[name], chunks=label_chunk, maxshape=(max(1, records),), track_times=False
+        )
         for name in reader.columns
     }
     start = 0

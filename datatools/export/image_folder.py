@@ -6,7 +6,6 @@ the splits, labels.csv names each file with its label and clean label, export.js
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from PIL import Image
 from datatools.errors import DataToolsError
 from datatools.export.output import describe_export
 from datatools.export.rows import Reader
-from datatools.export.table import columns, lines
+from datatools.export.table import columns, lines, new_table
 from datatools.files.write_errors import naming
 from datatools.format.metadata import SPLITS
 
@@ -43,7 +42,7 @@ def write_image_folder(reader: Reader, out: Path) -> tuple[str, ...]:
         )
     folders = folder_names(metadata.class_names)
     with naming(out / LABELS_FILE), (out / LABELS_FILE).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = new_table(file, reader)
         table.writerow((*columns(reader), "file"))
         for split in SPLITS:
             digits = len(str(max(0, metadata.num_records(split) - 1)))

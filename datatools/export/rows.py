@@ -13,6 +13,7 @@ from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset
 from datatools.format.metadata import SPLITS
 from datatools.format.records import record_dtype, records_per_chunk
+from datatools.printable import formula_safe
 from datatools.progress import Progress
 
 
@@ -45,12 +46,15 @@ class Rows(NamedTuple):
 class Reader:
     """Reads the splits of a dataset one after the other and reports progress over all of them.
 
+    With `safe_csv` names of classes come as `printable.formula_safe` makes them, for tables.
+
     Clean labels are known where the labels themselves are ("clean") and where a manifest holds them ("noisy": its
     test split was never touched). With "unknown" labels they are not.
     """
 
     dataset: Dataset
     progress: Progress
+    safe_csv: bool = False
     done: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +72,12 @@ class Reader:
         if self._manifest is not None and self._manifest.replaced_by is not None:
             names.append("replaced_by")
         return tuple(names)
+
+    @property
+    def names_in_cells(self) -> list[str]:
+        """The names of the classes as they stand in a CSV table."""
+        names = self.dataset.metadata.class_names
+        return [formula_safe(name) for name in names] if self.safe_csv else list(names)
 
     def class_names(self, to: str) -> tuple[str, ...]:
         """The names of the classes for a format, `to`, whose texts end at a NUL.

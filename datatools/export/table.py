@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from datatools.export.rows import Reader, Rows
 from datatools.format.metadata import SPLITS
@@ -13,6 +13,15 @@ from datatools.format.metadata import SPLITS
 COLUMNS = ("id", "split", "label", "class_name")
 CLEAN_COLUMNS = ("clean_label", "clean_class_name")
 REPLACED_COLUMN = "replaced_by"
+
+
+def new_table(file: TextIO, reader: Reader) -> Any:
+    """What writes rows into a file that was opened with newline="".
+
+    Before Python 3.13 csv does not quote a carriage return, at which others see the end of a row.
+    """
+    breaks = any("\r" in name for name in reader.dataset.metadata.class_names)
+    return csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if breaks else csv.QUOTE_MINIMAL)
 
 
 def columns(reader: Reader) -> tuple[str, ...]:
@@ -23,7 +32,7 @@ def columns(reader: Reader) -> tuple[str, ...]:
 
 def lines(reader: Reader, split: str, rows: Rows) -> Iterator[tuple[Any, ...]]:
     """The cells of each record of `rows`, as `columns` names them."""
-    names = reader.dataset.metadata.class_names
+    names = reader.names_in_cells
     for number, (record, label) in enumerate(zip(rows.ids.tolist(), rows.labels.tolist(), strict=True)):
         line: tuple[Any, ...] = (record, split, label, names[label])
         if rows.clean_labels is not None:
@@ -35,7 +44,7 @@ def lines(reader: Reader, split: str, rows: Rows) -> Iterator[tuple[Any, ...]]:
 def write_csv(reader: Reader, out: Path) -> tuple[str, ...]:
     """Write the table into the empty file `out`."""
     with out.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = new_table(file, reader)
         table.writerow(columns(reader))
         for split in SPLITS:
             for rows in reader.rows(split):

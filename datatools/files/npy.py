@@ -14,7 +14,7 @@ from datatools.errors import DataToolsError
 MAGIC = b"\x93NUMPY"
 HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[a-zA-Z][0-9]{0,3})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:[0-9]{1,18},? ?){0,32})\),? ?\}\s*"
+    rb"'shape': \(((?:[0-9]{1,18}(?:, ?[0-9]{1,18}){0,31},?)?)\),? ?\}\s*"
 )
 
 

@@ -648,6 +648,25 @@ def test_a_zip_cut_short_is_refused(tmp_path: Path, tiny_imagenet: tuple[Path, I
     assert str(archive) in refusal("tiny-imagenet", archive, tmp_path)
 
 
+def forged_zip(path: Path, name: bytes, offset: int) -> Path:
+    """A zip with one stored member of that name, which lies at that offset by its zip64 field."""
+    extra = struct.pack("<HHQ", 1, 8, offset)
+    entry = struct.pack(
+        "<4s4B4HL2L5H2L", b"PK\x01\x02", 45, 3, 45, *[0] * 7, 9, len(name), len(extra), *[0] * 4, 2**32 - 1
+    )
+    directory = entry + name + extra
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), 0, 0)
+    path.write_bytes(directory + end)
+    return path
+
+
+@pytest.mark.parametrize("name", [b"", b"tiny-imagenet-200/wnids.txt", b"tiny-imagenet-200/\x1b[2J", b"/etc/passwd"])
+@pytest.mark.parametrize("offset", [0, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_zip_with_a_forged_directory_is_refused(tmp_path: Path, name: bytes, offset: int) -> None:
+    message = refusal("tiny-imagenet", forged_zip(tmp_path / "tiny.zip", name, offset), tmp_path)
+    assert "damaged" in message or "no tiny-imagenet-200/wnids.txt in it" in message
+
+
 @pytest.mark.parametrize(
     ("place", "value"), [(6, 1), (8, 97), (8, 14)], ids=["encrypted", "unknown", "another packing"]
 )
