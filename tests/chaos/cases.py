@@ -232,7 +232,7 @@ def prepare_inputs(root: Path) -> None:
     folder = root / "in"
     write_cifar10_binary(folder / "cifar10", cifar10_set(20, 6))
     write_image_folder(folder / "images", image_folder_set())
-    noisy = noisy_dataset(clean_dataset(folder / "clean", train=12, test=4, train_files=2))
+    noisy = noisy_dataset(clean_dataset(folder / "clean", train=8, test=2, train_files=2))
     noisy.path.rename(folder / "noisy")
 
 

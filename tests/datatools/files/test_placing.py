@@ -228,17 +228,27 @@ def test_a_link_that_looks_like_a_leftover_leads_nowhere(tmp_path: Path) -> None
     (tmp_path / ".out.partial-00000000").symlink_to(tmp_path / "data")
     made(tmp_path / "out", "new")
     assert content(tmp_path / "data") == "mine"
+    assert (tmp_path / ".out.partial-00000000").is_symlink()  # the writer makes no links: it is somebody's own
+
+
+def test_a_link_in_the_place_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    made(tmp_path / "data", "mine")
+    (tmp_path / "out").symlink_to("data")
+    made(tmp_path / "out", "new")
+    assert tree(tmp_path) == {"data": None, "data/notes": b"mine", "out": None, "out/notes": b"new"}
 
 
 @pytest.mark.usefixtures("no_locks")
 @pytest.mark.parametrize("make", [atomic_file, atomic_folder])
 def test_without_locks_all_works_and_nothing_is_swept(tmp_path: Path, make: Make) -> None:
     out = tmp_path / "out"
-    (tmp_path / ".out.partial-00000000").mkdir()
+    leftovers = [".out.old-00000000", ".out.partial-00000000"]
     made(out, "old", make, overwrite=False)
+    for name in leftovers:
+        (tmp_path / name).mkdir()
     made(out, "new", make)
     assert content(out) == "new"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.partial-00000000", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*leftovers, "out"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
