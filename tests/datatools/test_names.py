@@ -57,9 +57,10 @@ def test_other_names_are_plain(name: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["parent", "donor"])
-def test_the_name_of_a_parent_or_donor_leads_nowhere_else(tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize("name", ["..", "../clean", "x" * 300])
+def test_the_name_of_a_parent_or_donor_leads_nowhere_else(tmp_path: Path, role: str, name: str) -> None:
     noisy = noisy_dataset(clean_dataset(tmp_path / "clean"))
-    path = rewritten(noisy, noise={role: {"name": "..", "sha256": "0" * 64}})
+    path = rewritten(noisy, noise={role: {"name": name, "sha256": "0" * 64}})
     with pytest.raises(DataToolsError, match=rf"'noise\.{role}\.name' should be a plain name"):
         open_dataset(path)
 
