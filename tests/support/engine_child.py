@@ -40,13 +40,13 @@ def train(name: str, scenario: dict[str, Any]) -> Arrays:
     if "block" in scenario:
         base.STREAM_SHARE = engine.budget // scenario["block"]
     epochs, runs = scenario["epochs"], scenario.get("runs", 1)
-    found = dict(play(engine, epochs, runs, evaluate=scenario.get("evaluate", False)))
+    arrays = dict(play(engine, epochs, runs, evaluate=scenario.get("evaluate", False)))
     if scenario.get("in_steps"):
-        found |= {f"in_steps/{key}": values for key, values in play(engine, epochs, runs, in_steps=True)}
+        arrays |= {f"in_steps/{key}": values for key, values in play(engine, epochs, runs, in_steps=True)}
     (inner,) = {str(network.layers[1].output.dtype) for network in engine.networks}
     (output,) = {str(network.output.dtype) for network in engine.networks}
     return {
-        **found,
+        **arrays,
         "dtypes": [inner, output, *sorted(SEEN_DTYPES)],
         "streams": engine.streams,
         "device": engine.device,
@@ -74,7 +74,7 @@ def prepared(name: str, scenario: dict[str, Any]) -> Arrays:
     import jax
 
     engines = {title: engine_for(name, scenario, training_data()) for title in ("prepared", "unprepared")}
-    found: Arrays = {}
+    arrays: Arrays = {}
     compiled: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **more: (
@@ -90,13 +90,13 @@ def prepared(name: str, scenario: dict[str, Any]) -> Arrays:
             compiled.clear()
             engine.prepare(indices, schedule)
             after = {**engine.state(), **engine.memory}
-            found["changed"] = [key for key in before if not np.array_equal(before[key], after[key], equal_nan=True)]
+            arrays["changed"] = [key for key in before if not np.array_equal(before[key], after[key], equal_nan=True)]
         engine.train(indices, schedule)
         if title == "prepared":
-            found["compiled"] = [program for program in compiled if "train" in program]
-            found["program"] = "jit(_train_steps)" if engine._scan else "jit(_train_one)"
-        found |= {f"{title}/{key}": values for key, values in {**engine.state(), **engine.memory}.items()}
-    return found
+            arrays["compiled"] = [program for program in compiled if "train" in program]
+            arrays["program"] = "jit(_train_steps)" if engine._scan else "jit(_train_one)"
+        arrays |= {f"{title}/{key}": values for key, values in {**engine.state(), **engine.memory}.items()}
+    return arrays
 
 
 def carried(name: str, scenario: dict[str, Any]) -> Arrays:
@@ -109,16 +109,16 @@ def carried(name: str, scenario: dict[str, Any]) -> Arrays:
     # as TensorFlow's checkpoint has them: its counters and seeds are int64
     second.load_state({key: v.astype(np.int64) if v.dtype.kind in "iu" else v for key, v in state.items()})
     second.memory = memory
-    found: Arrays = {}
+    arrays: Arrays = {}
     for title, engine in (("stayed", first), ("moved", second)):
-        found |= {f"{title}/{key}": values for key, values in one_epoch(engine, 0, 2)}
-        found |= {f"{title}/state/{key}": values for key, values in engine.state().items()}
-        found |= {f"{title}/weights/{key}": values for key, values in engine.weights().items()}
-    found |= {f"start/{key}": values for key, values in start.items()}
-    found |= {f"anew/{key}": values for key, values in play(second, 2)}
-    found["untouched"] = all(np.array_equal(kept[key], v, equal_nan=True) for key, v in {**state, **memory}.items())
-    found["moved_on"] = not np.array_equal(began["network_1/0000-kernel"], state["network_1/0000-kernel"])
-    return found
+        arrays |= {f"{title}/{key}": values for key, values in one_epoch(engine, 0, 2)}
+        arrays |= {f"{title}/state/{key}": values for key, values in engine.state().items()}
+        arrays |= {f"{title}/weights/{key}": values for key, values in engine.weights().items()}
+    arrays |= {f"start/{key}": values for key, values in start.items()}
+    arrays |= {f"anew/{key}": values for key, values in play(second, 2)}
+    arrays["untouched"] = all(np.array_equal(kept[key], v, equal_nan=True) for key, v in {**state, **memory}.items())
+    arrays["moved_on"] = not np.array_equal(began["network_1/0000-kernel"], state["network_1/0000-kernel"])
+    return arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Two(Default):
     num_networks: ClassVar[int] = 2
 
     def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
-        losses = [ops.mean(cross_entropy(labels, ops.log_softmax(own))) for own in logits]
+        losses = [ops.mean(cross_entropy(labels, ops.log_softmax(values))) for values in logits]
         return Step(losses=self.mixed(*losses), rows=rows)
 
     def mixed(self, first: Any, second: Any) -> tuple[Any, Any]:
@@ -152,7 +152,7 @@ class Coupled(Two):
 def gradients(name: str, scenario: dict[str, Any]) -> Arrays:
     """The trainable weights of two networks before and after a step, under each of the methods above."""
     data = training_data()
-    found: Arrays = {}
+    arrays: Arrays = {}
     for method in (Two(), FirstOfTwo(), Coupled()):
         engine = engine_for(name, {**scenario, "dropout": False}, data, method)
         for when in ("before", "after"):
@@ -161,11 +161,11 @@ def gradients(name: str, scenario: dict[str, Any]) -> Arrays:
                 weights = weights[number * len(network.weights) : (number + 1) * len(network.weights)]
                 trainable = [w for w, v in zip(weights, network.weights, strict=True) if v.trainable]
                 key = f"{type(method).__name__}/{number}/{when}"
-                found[key] = np.concatenate([values.ravel() for values in trainable])
+                arrays[key] = np.concatenate([values.ravel() for values in trainable])
             if when == "before":
                 engine.begin_epoch(0, 0, 0.1)
                 engine.train(FIRST[None], {})
-    return found
+    return arrays
 
 
 class Unreadable:
@@ -189,9 +189,9 @@ def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
     events: list[str] = []
     advance, get = engine._advance, jax.device_get
 
-    def dispatch(state: Any, *given: Any) -> tuple[Any, Any]:
+    def dispatch(state: Any, *others: Any) -> tuple[Any, Any]:
         events.append("dispatch")
-        state, sums = advance(state.content if isinstance(state, Unreadable) else state, *given)
+        state, sums = advance(state.content if isinstance(state, Unreadable) else state, *others)
         return Unreadable(state), Unreadable(sums)
 
     def read(parts: list[Any]) -> Any:
@@ -218,9 +218,9 @@ def refusals(name: str, scenario: dict[str, Any]) -> Arrays:
 
     class Vast(Default):
         def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
-            own = super().step(labels, logits, rows, schedule)
+            step = super().step(labels, logits, rows, schedule)
             vast = ops.sort(ops.broadcast_to(logits[0][:, :1], (10, 2**44)), axis=1)  # 640 TiB
-            return own._replace(losses=(own.losses[0] + 0.0 * ops.sum(vast),))
+            return step._replace(losses=(step.losses[0] + 0.0 * ops.sum(vast),))
 
     data = training_data()
     engine = engine_for(name, scenario, data, Vast())
@@ -231,13 +231,13 @@ def refusals(name: str, scenario: dict[str, Any]) -> Arrays:
         "gpu": lambda: engine_for(name, {"settings": {"device": "gpu"}}, data),
         "gpu:1": lambda: engine_for(name, {"settings": {"device": "gpu:1"}}, data),
     }
-    found = {}
+    lines = {}
     for title, call in calls.items():
         try:
             call()
         except TrainerError as error:
-            found[title] = str(error)
-    return found
+            lines[title] = str(error)
+    return lines
 
 
 ACTIONS = {action.__name__: action for action in (train, prepared, carried, gradients, no_sync, refusals)}
@@ -245,14 +245,14 @@ ACTIONS = {action.__name__: action for action in (train, prepared, carried, grad
 
 def main(name: str, scenarios: str, out: str) -> None:
     load_backend(name)
-    found: Arrays = {}
+    arrays: Arrays = {}
     for title, scenario in json.loads(Path(scenarios).read_text(encoding="utf-8")).items():
         try:
             result = ACTIONS[scenario["do"]](name, scenario)
         except Exception:
             result = {"error": traceback.format_exc()}
-        found |= {f"{title}/{key}": np.asarray(values) for key, values in result.items()}
-    np.savez(out, **found)
+        arrays |= {f"{title}/{key}": np.asarray(values) for key, values in result.items()}
+    np.savez(out, **arrays)
 
 
 if __name__ == "__main__":

@@ -71,17 +71,17 @@ def outcome_of(outcomes: dict[str, dict[str, np.ndarray]]) -> Outcome:
 
 
 def part(outcome: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    found = {key.removeprefix(prefix): value for key, value in outcome.items() if key.startswith(prefix)}
-    assert found, prefix
-    return found
+    arrays = {key.removeprefix(prefix): value for key, value in outcome.items() if key.startswith(prefix)}
+    assert arrays, prefix
+    return arrays
 
 
-def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+def assert_same(actual: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """Bit for bit; not-a-number equals itself."""
-    assert found.keys() == expected.keys()
+    assert actual.keys() == expected.keys()
     for key, values in expected.items():
-        assert found[key].dtype == values.dtype, key
-        np.testing.assert_array_equal(found[key], values, err_msg=key)
+        assert actual[key].dtype == values.dtype, key
+        np.testing.assert_array_equal(actual[key], values, err_msg=key)
 
 
 def trained(outcome: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

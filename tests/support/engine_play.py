@@ -30,17 +30,17 @@ def recorded(method: Method) -> Method:
 
     class Recorded(kind):
         def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
-            own = super().memory(num_samples, num_classes)
+            memory = super().memory(num_samples, num_classes)
             picked = np.full((num_samples, self.num_networks), -1, np.int32)
-            return {**own, "picked": picked, "replaced": np.full(num_samples, -1, np.int32)}
+            return {**memory, "picked": picked, "replaced": np.full(num_samples, -1, np.int32)}
 
         def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
-            SEEN_DTYPES.update(str(own.dtype.name) for own in logits)
+            SEEN_DTYPES.update(str(values.dtype.name) for values in logits)
             rows = dict(rows)
             picked, replaced = rows.pop("picked"), rows.pop("replaced")
             step = super().step(labels, logits, rows, schedule)
             if step.clean_sets:
-                picked = ops.stack([ops.cast(own, "int32") for own in step.clean_sets], axis=1)
+                picked = ops.stack([ops.cast(chosen, "int32") for chosen in step.clean_sets], axis=1)
             if "refurbished" in step.labels:
                 replaced = ops.cast(step.labels["refurbished"], "int32")
             return step._replace(rows={**step.rows, "picked": picked, "replaced": replaced})
@@ -71,8 +71,8 @@ def engine_for(name: str, scenario: dict[str, Any], data: TrainingData, method: 
 
 def shared_engine(name: str, scenario: dict[str, Any]) -> Any:
     """An engine that scenarios of the same settings share, since compiling takes seconds; `play` starts it afresh."""
-    own = {key: value for key, value in scenario.items() if key not in ("do", "runs", "in_steps", "evaluate")}
-    key = json.dumps(own, sort_keys=True)
+    settings = {key: value for key, value in scenario.items() if key not in ("do", "runs", "in_steps", "evaluate")}
+    key = json.dumps(settings, sort_keys=True)
     if key not in SHARED:
         data = training_data(**scenario.get("data", {}))
         tests = scenario.get("tests", len(data.test_labels))
@@ -104,11 +104,11 @@ def play(
                 yield f"{run}/{epoch}/{key}", values
         if evaluate:
             totals = engine.evaluate()
-            yield from ((f"{run}/{key}", [own[key] for own in totals]) for key in totals[0])
+            yield from ((f"{run}/{key}", [network[key] for network in totals]) for key in totals[0])
         yield from ((f"{run}/state/{name}", values) for name, values in engine.state().items())
         yield f"{run}/tau", tau
-        own = {key: values for key, values in engine.memory.items() if key in memory}
-        memory, tau = engine.method.restart(own, tau)
+        remembered = {key: values for key, values in engine.memory.items() if key in memory}
+        memory, tau = engine.method.restart(remembered, tau)
     assert config.epochs >= epochs
 
 
@@ -118,7 +118,7 @@ def one_epoch(
     engine.begin_epoch(run, epoch, engine.config.learning_rate_at(epoch))
     indices = batches(engine.data, engine.config, run, epoch)
     schedule = engine.method.schedule(epoch, indices.shape[1], noise_rate)
-    found = [engine.train(part, schedule) for part in (indices[:, None] if in_steps else [indices])]
-    for key in found[0]:
-        yield f"sums/{key}", np.concatenate([part[key] for part in found])
+    parts = [engine.train(part, schedule) for part in (indices[:, None] if in_steps else [indices])]
+    for key in parts[0]:
+        yield f"sums/{key}", np.concatenate([part[key] for part in parts])
     yield from ((f"memory/{key}", values) for key, values in engine.memory.items())

@@ -31,8 +31,8 @@ Engines = Callable[..., Any]
 
 
 def config_of(method: str, batch_size: int = BATCH, **settings: Any) -> RunConfig:
-    own = SELFIE if method == "selfie" else {}
-    return run_config(method, batch_size=batch_size, method_settings=own, **settings)
+    settings_of_method = SELFIE if method == "selfie" else {}
+    return run_config(method, batch_size=batch_size, method_settings=settings_of_method, **settings)
 
 
 def tensorflow_engine(
@@ -73,9 +73,9 @@ def train_step(engine: Any, indices: np.ndarray, epoch: int = 0, learning_rate: 
 
 def held_out(engine: Any, network: int = 0) -> dict[str, float]:
     """What the engine finds on the test split."""
-    found = engine.evaluate()[network]
-    confusion = found["confusion"]
-    return {"samples": confusion.sum(), "loss": found["loss"], "errors": confusion.sum() - np.trace(confusion)}
+    network_totals = engine.evaluate()[network]
+    confusion = network_totals["confusion"]
+    return {"samples": confusion.sum(), "loss": network_totals["loss"], "errors": confusion.sum() - np.trace(confusion)}
 
 
 def weights(engine: Any, network: int = 0) -> list[np.ndarray]:
@@ -92,9 +92,9 @@ def state(engine: Any) -> list[np.ndarray]:
     return [*(variable.numpy() for variable in variables(engine)), *engine.memory.values()]
 
 
-def assert_same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+def assert_same(actual: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
     """Bit for bit; not-a-number equals itself."""
-    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+    for number, (one, other) in enumerate(zip(actual, expected, strict=True)):
         np.testing.assert_array_equal(one, other, err_msg=f"value {number}")
 
 

@@ -228,15 +228,15 @@ def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def test_a_second_pass_over_all_samples_is_the_first_but_for_rounding(tf: Any) -> None:
-    found = []
+    outcomes = []
     for passes in (1, 2):
         settings = {**HISTORY, "passes": passes, "restarts": 0}
         config = run_config("selfie", "small-cnn", batch_size=20, method_settings=settings)
         engine = without_dropout(tensorflow_engine(config, training_data()))
         engine.begin_epoch(0, 0, 0.05)
         sums = engine.train(batches(engine.data, config, 0, 0), engine.method.schedule(0, 20, 0.25))
-        found.append((sums, engine.state()))
-    (one, first), (two, second) = found
+        outcomes.append((sums, engine.state()))
+    (one, first), (two, second) = outcomes
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
     for name, values in first.items():
         np.testing.assert_allclose(second[name], values, rtol=2e-3, atol=1e-4, err_msg=name)

@@ -31,25 +31,25 @@ from trainer.errors import TrainerError
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_run_gives_the_same_bits_again(method: str, engine_of: Engines) -> None:
-    found = []
+    outcomes = []
     for _ in range(2):
         engine = engine_of(method)
         sums = [train_epoch(engine, 0, epoch) for epoch in range(3)]
-        found.append((sums, held_out(engine), state(engine)))
-    assert found[0][:2] == found[1][:2]
-    assert_same(found[0][2], found[1][2])
+        outcomes.append((sums, held_out(engine), state(engine)))
+    assert outcomes[0][:2] == outcomes[1][:2]
+    assert_same(outcomes[0][2], outcomes[1][2])
 
 
 @pytest.mark.parametrize("network", ["small-cnn", "densenet-10-12"])
 @pytest.mark.parametrize("slices", ["step by step", "in two"])
 def test_how_an_epoch_is_sliced_makes_no_difference(network: str, slices: str, engine_of: Engines) -> None:
-    found = []
+    outcomes = []
     for way in ("whole", slices):
         engine = engine_of("selfie", network)
         sums = [train_epoch(engine, 0, epoch, way) for epoch in range(2)]
-        found.append((sums, state(engine)))
-    assert_same(found[1][1], found[0][1])
-    assert found[1][0] == found[0][0]
+        outcomes.append((sums, state(engine)))
+    assert_same(outcomes[1][1], outcomes[0][1])
+    assert outcomes[1][0] == outcomes[0][0]
 
 
 @pytest.mark.parametrize("network", ["small-cnn", "densenet-10-12"])
@@ -122,8 +122,8 @@ def test_dropout_is_a_function_of_the_seed(engine_of: Engines, data: TrainingDat
 def test_dropout_differs_from_step_to_step(engine_of: Engines) -> None:
     engine = engine_of("default", "densenet-10-12")
     engine.begin_epoch(0, 0, 0.0)
-    found = {float(engine.train(FIRST[None], {})["loss"][0]) for _ in range(4)}
-    assert len(found) == 4
+    first_losses = {float(engine.train(FIRST[None], {})["loss"][0]) for _ in range(4)}
+    assert len(first_losses) == 4
 
 
 def test_dropout_layers_drop_different_features(engine_of: Engines) -> None:
@@ -166,13 +166,13 @@ def test_clean_labels_change_nothing_but_what_is_logged(method: str, engine_of: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_xla_which_a_gpu_runs_gives_the_plain_graph_s_results(method: str, tf: Any, data: TrainingData) -> None:
-    found = []
+    outcomes = []
     for compile in (False, True):
         config = dataclasses.replace(config_of(method), batch_size=15)
         engine = tensorflow_engine(config, data, compile=compile)
         sums = [train_epoch(engine, 0, epoch) for epoch in range(2)]
-        found.append((sums, held_out(engine), weights(engine), engine.memory))
-    plain, compiled = found
+        outcomes.append((sums, held_out(engine), weights(engine), engine.memory))
+    plain, compiled = outcomes
     for one, other in zip([*plain[0], plain[1]], [*compiled[0], compiled[1]], strict=True):
         assert other == pytest.approx(one, rel=1e-4)
     for one_value, other_value in zip(plain[2], compiled[2], strict=True):

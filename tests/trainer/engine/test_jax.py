@@ -41,22 +41,22 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 def test_how_an_epoch_is_cut_into_calls_makes_no_difference(outcome: Outcome) -> None:
-    own = outcome("step by step")
-    assert_same(part(own, "in_steps/"), trained(own))
+    arrays = outcome("step by step")
+    assert_same(part(arrays, "in_steps/"), trained(arrays))
 
 
 @pytest.mark.parametrize("scenario", ["scan", "streamed scan"])
 def test_a_scan_which_a_gpu_runs_gives_the_results_of_single_steps(scenario: str, outcome: Outcome) -> None:
-    expected, found = trained(outcome("step by step")), outcome(scenario)
-    assert found["streams"] == (scenario == "streamed scan")
-    assert found["programs"] == 1
-    found = trained(found)
-    assert found.keys() == expected.keys()
+    expected, scanned = trained(outcome("step by step")), outcome(scenario)
+    assert scanned["streams"] == (scenario == "streamed scan")
+    assert scanned["programs"] == 1
+    arrays = trained(scanned)
+    assert arrays.keys() == expected.keys()
     for key, values in expected.items():
         if values.dtype.kind in "iu":
-            np.testing.assert_array_equal(found[key], values, err_msg=key)
+            np.testing.assert_array_equal(arrays[key], values, err_msg=key)
         else:
-            np.testing.assert_allclose(found[key], values, rtol=2e-3, atol=2e-4, err_msg=key)
+            np.testing.assert_allclose(arrays[key], values, rtol=2e-3, atol=2e-4, err_msg=key)
 
 
 def test_a_dataset_that_streams_gives_the_bits_of_one_that_does_not(outcome: Outcome) -> None:
@@ -67,9 +67,9 @@ def test_a_dataset_that_streams_gives_the_bits_of_one_that_does_not(outcome: Out
 
 @pytest.mark.parametrize("scenario", ["step by step", "uneven", "resident", "streamed"])
 def test_a_run_has_one_training_program_and_one_for_evaluation(scenario: str, outcome: Outcome) -> None:
-    own = outcome(scenario)
-    assert own["programs"] == 1
-    assert own["evaluation_programs"] == ("0/confusion" in own)
+    arrays = outcome(scenario)
+    assert arrays["programs"] == 1
+    assert arrays["evaluation_programs"] == ("0/confusion" in arrays)
 
 
 def test_images_that_fill_up_the_last_batch_are_not_evaluated(outcome: Outcome) -> None:
@@ -78,10 +78,10 @@ def test_images_that_fill_up_the_last_batch_are_not_evaluated(outcome: Outcome) 
 
 @pytest.mark.parametrize("scenario", ["prepared", "prepared scan"])
 def test_a_prepared_step_is_compiled_once_and_gives_the_same_bits(scenario: str, outcome: Outcome) -> None:
-    own = outcome(scenario)
-    assert own["changed"].tolist() == []
-    assert_same(part(own, "prepared/"), part(own, "unprepared/"))
-    assert own["compiled"].tolist() == [str(own["program"])], "training compiled nothing more"
+    arrays = outcome(scenario)
+    assert arrays["changed"].tolist() == []
+    assert_same(part(arrays, "prepared/"), part(arrays, "unprepared/"))
+    assert arrays["compiled"].tolist() == [str(arrays["program"])], "training compiled nothing more"
 
 
 def test_products_are_rounded_where_tf32_is_asked_for_and_nowhere_else(outcome: Outcome) -> None:
@@ -99,14 +99,14 @@ def trained_once(outcome: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_an_engine_that_takes_up_a_state_goes_on_to_the_same_bits(outcome: Outcome) -> None:
-    own = outcome("carried")
-    assert_same(part(own, "moved/"), part(own, "stayed/"))
-    assert own["moved_on"]
+    arrays = outcome("carried")
+    assert_same(part(arrays, "moved/"), part(arrays, "stayed/"))
+    assert arrays["moved_on"]
 
 
 def test_a_reset_engine_trains_as_a_new_one_does(outcome: Outcome) -> None:
-    own = outcome("carried")
-    assert_same(part(own, "anew/"), part(own, "start/"))
+    arrays = outcome("carried")
+    assert_same(part(arrays, "anew/"), part(arrays, "start/"))
 
 
 def test_what_was_read_is_a_copy_that_later_steps_leave_alone(outcome: Outcome) -> None:
@@ -114,15 +114,15 @@ def test_what_was_read_is_a_copy_that_later_steps_leave_alone(outcome: Outcome) 
 
 
 def test_of_two_networks_each_follows_its_own_loss_whatever_the_losses_share(outcome: Outcome) -> None:
-    own = outcome("gradients")
+    arrays = outcome("gradients")
     for number in (0, 1):
-        before, after = (own[f"Two/{number}/{when}"] for when in ("before", "after"))
+        before, after = (arrays[f"Two/{number}/{when}"] for when in ("before", "after"))
         assert np.abs(after - before).max() > 1e-3
-        np.testing.assert_array_equal(own[f"Coupled/{number}/before"], before)
-        np.testing.assert_allclose(own[f"Coupled/{number}/after"], after, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(own["FirstOfTwo/0/after"], own["Two/0/after"], rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(arrays[f"Coupled/{number}/before"], before)
+        np.testing.assert_allclose(arrays[f"Coupled/{number}/after"], after, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(arrays["FirstOfTwo/0/after"], arrays["Two/0/after"], rtol=1e-4, atol=1e-6)
     left = 1 - 0.1 * 1.9 * 5e-4  # learning rate, Nesterov's first step at momentum 0.9, weight decay
-    np.testing.assert_allclose(own["FirstOfTwo/1/after"], own["Two/1/before"] * left, rtol=1e-6)
+    np.testing.assert_allclose(arrays["FirstOfTwo/1/after"], arrays["Two/1/before"] * left, rtol=1e-6)
 
 
 def test_bfloat16_computes_in_it_and_keeps_logits_losses_and_weights_in_float32(outcome: Outcome) -> None:
@@ -140,14 +140,14 @@ def test_bfloat16_computes_in_it_and_keeps_logits_losses_and_weights_in_float32(
 def test_an_epoch_goes_to_the_device_before_the_host_reads_anything(
     scenario: str, calls: int, outcome: Outcome
 ) -> None:
-    own = outcome(scenario)
-    assert own["steps"] == STEPS
-    assert own["events"].tolist() == ["dispatch"] * calls + ["read"]
-    assert own["same"]
+    arrays = outcome(scenario)
+    assert arrays["steps"] == STEPS
+    assert arrays["events"].tolist() == ["dispatch"] * calls + ["read"]
+    assert arrays["same"]
 
 
 def test_mistakes_get_one_line(outcome: Outcome) -> None:
-    found = {key: str(value) for key, value in outcome("refusals").items()}
+    lines = {key: str(value) for key, value in outcome("refusals").items()}
     expected = {
         "memory": "out of memory on the device; lower --batch-size",
         "state": "checkpoint: its state is of another network",
@@ -155,10 +155,10 @@ def test_mistakes_get_one_line(outcome: Outcome) -> None:
         "gpu": "--device gpu: the engine sees no GPU here",
         "gpu:1": "--device gpu:1: the engine sees no GPU here",
     }
-    assert found.keys() == expected.keys()
+    assert lines.keys() == expected.keys()
     for key, line in expected.items():
-        assert found[key].startswith(line)
-        assert "\n" not in found[key]
+        assert lines[key].startswith(line)
+        assert "\n" not in lines[key]
 
 
 def test_a_missing_jax_is_one_line_that_names_the_extra() -> None:

@@ -32,9 +32,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def compared(method: str, network: str) -> dict[str, Any]:
     runs = 2 if method == "selfie" and network == "small-cnn" else 1
-    own = {"do": "train", "method": method, "network": network, "options": OPTIONS[method], "dropout": False}
+    scenario = {"do": "train", "method": method, "network": network, "options": OPTIONS[method], "dropout": False}
     rate = LEARNING_RATES[network]
-    return {**own, "epochs": EPOCHS, "runs": runs, "evaluate": True, "settings": {"learning_rate": rate}}
+    return {**scenario, "epochs": EPOCHS, "runs": runs, "evaluate": True, "settings": {"learning_rate": rate}}
 
 
 BOTH = {f"{method} {network}": compared(method, network) for method in METHODS for network in NETWORKS}
@@ -73,9 +73,9 @@ def test_both_engines_choose_remember_and_learn_the_same(scenario: str, outcome:
             np.testing.assert_allclose(ours[key], expected, rtol=2e-3, atol=2e-4, err_msg=key)
     moved = [
         np.concatenate(
-            [(own[f"0/state/{key}"] - value).ravel() for key, value in part(own, "0/began/").items() if is_weight(key)]
+            [(run[f"0/state/{key}"] - value).ravel() for key, value in part(run, "0/began/").items() if is_weight(key)]
         )
-        for own in (ours, theirs)
+        for run in (ours, theirs)
     ]
     assert np.linalg.norm(moved[0] - moved[1]) < 0.01 * np.linalg.norm(moved[1])
 
@@ -87,35 +87,35 @@ def is_weight(name: str) -> bool:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_comparison_compares_choices(network: str, outcome: Outcome) -> None:
     """Were nothing picked, refurbished or weighted, equality would be cheap."""
-    own = {method: outcome(f"{method} {network}") for method in METHODS}
+    by_method = {method: outcome(f"{method} {network}") for method in METHODS}
     samples, batch, last = 60, 10, EPOCHS - 1
     for method, networks in (("selfie", 1), ("co-teaching", 2)):
         for epoch in range(WARM_UP, EPOCHS):
-            picked = own[method][f"0/{epoch}/memory/picked"]
+            picked = by_method[method][f"0/{epoch}/memory/picked"]
             assert picked.shape == (samples, networks)
             assert (picked.sum(axis=0) == STEPS * np.ceil(0.75 * batch)).all()
-    replaced = own["selfie"][f"0/{WARM_UP}/memory/replaced"]
+    replaced = by_method["selfie"][f"0/{WARM_UP}/memory/replaced"]
     assert 0 < (replaced >= 0).sum() < samples
-    assert len({value.tobytes() for key, value in own["selfie"].items() if key.endswith("memory/picked")}) > 2
-    assert (own["active-bias"][f"0/{last}/memory/m2"] > 0).all()
-    losses = [own[method][f"0/{last}/sums/loss"] for method in METHODS]
+    assert len({value.tobytes() for key, value in by_method["selfie"].items() if key.endswith("memory/picked")}) > 2
+    assert (by_method["active-bias"][f"0/{last}/memory/m2"] > 0).all()
+    losses = [by_method[method][f"0/{last}/sums/loss"] for method in METHODS]
     assert not any(np.allclose(one, other) for i, one in enumerate(losses) for other in losses[:i])
 
 
 def test_selfie_was_compared_across_a_restart(outcome: Outcome) -> None:
-    own = outcome("selfie small-cnn")
-    kept = own[f"0/{EPOCHS - 1}/memory/refurbished_label"]
-    later = own["1/0/memory/refurbished_label"]
+    arrays = outcome("selfie small-cnn")
+    kept = arrays[f"0/{EPOCHS - 1}/memory/refurbished_label"]
+    later = arrays["1/0/memory/refurbished_label"]
     assert (kept >= 0).any()
     np.testing.assert_array_equal(later[kept >= 0], kept[kept >= 0])
-    assert own["1/tau"] == min(0.25, 1 - np.mean(kept >= 0))
-    assert not np.array_equal(own["1/state/network_1/0000-kernel"], own["0/state/network_1/0000-kernel"])
+    assert arrays["1/tau"] == min(0.25, 1 - np.mean(kept >= 0))
+    assert not np.array_equal(arrays["1/state/network_1/0000-kernel"], arrays["0/state/network_1/0000-kernel"])
 
 
 @pytest.mark.parametrize("method", ["selfie", "co-teaching"])
 def test_both_engines_name_and_shape_their_state_alike(method: str, outcome: Outcome) -> None:
     ours, theirs = (outcome(f"{method} densenet-10-12", engine) for engine in ("jax", "tensorflow"))
-    shapes = [{key: value.shape for key, value in part(own, "0/state/").items()} for own in (ours, theirs)]
+    shapes = [{key: value.shape for key, value in part(arrays, "0/state/").items()} for arrays in (ours, theirs)]
     assert shapes[0] == shapes[1]
     assert ours["weights"].tolist() == theirs["weights"].tolist()
     assert ours["parameters"] == theirs["parameters"]

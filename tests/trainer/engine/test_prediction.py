@@ -34,9 +34,9 @@ def test_probabilities_are_the_softmax_of_the_logits(network: Any, data: Trainin
 
     logits = np.asarray(network(standardise(data.test_images[:]), training=False), np.float64)
     expected = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found = predict(network, data.test_images)
-    assert found.dtype == np.float32
-    assert found == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-6)
+    probability = predict(network, data.test_images)
+    assert probability.dtype == np.float32
+    assert probability == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 15, 500])
@@ -55,8 +55,8 @@ def test_a_network_with_the_engine_s_weights_predicts_as_the_engine_evaluates(
     probability = predict(network_of(engine.weights(), network), data.test_images)
     assert not np.allclose(before, probability, atol=1e-3)
     (totals,) = engine.evaluate()
-    own = probability[np.arange(len(data.test_labels)), data.test_labels]
-    assert -np.log(own).sum() == pytest.approx(totals["loss"], rel=1e-4)
+    of_label = probability[np.arange(len(data.test_labels)), data.test_labels]
+    assert -np.log(of_label).sum() == pytest.approx(totals["loss"], rel=1e-4)
     confusion = np.zeros((3, 3), np.int64)
     np.add.at(confusion, (data.test_labels, probability.argmax(axis=1)), 1)
     assert confusion.tolist() == totals["confusion"].tolist()

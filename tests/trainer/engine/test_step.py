@@ -60,8 +60,8 @@ class FirstOfTwo(Default):
 
     def step(self, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: dict[str, Any]) -> Step:
         first, second = logits
-        own = super().step(labels, (first,), rows, schedule)
-        return Step(losses=(*own.losses, 0.0 * second[0, 0]), rows=rows)
+        step = super().step(labels, (first,), rows, schedule)
+        return Step(losses=(*step.losses, 0.0 * second[0, 0]), rows=rows)
 
 
 def test_of_two_networks_each_follows_its_own_loss(engine_of: Engines, data: TrainingData) -> None:

@@ -143,8 +143,8 @@ def test_a_resumed_run_shows_one_curve(killed: int, checkpoint: int, tmp_path: P
     session(tmp_path, 0, killed)
     session(tmp_path, checkpoint, 10, shift=0.25)
     assert shown(tmp_path)["test/error"] == errors(checkpoint) + errors(10, 0.25, checkpoint + 1)
-    told = [event.step for event in written(tmp_path) if event.HasField("summary")]
-    assert told == [*range(1, killed + 1), *range(checkpoint + 1, 11)], "what was there is not written again"
+    steps = [event.step for event in written(tmp_path) if event.HasField("summary")]
+    assert steps == [*range(1, killed + 1), *range(checkpoint + 1, 11)], "what was there is not written again"
 
 
 def test_resumed_and_not_yet_an_epoch_further_nothing_outdated_is_shown(tmp_path: Path) -> None:

@@ -61,11 +61,11 @@ def test_an_epoch_is_one_call_of_one_traced_function_and_is_read_once(
     compiled, events = engine._train, reads
     events.clear()
 
-    def call(*given: Any) -> Any:
+    def call(*arguments: Any) -> Any:
         events.append("call")
-        found = compiled(*given)
+        sums = compiled(*arguments)
         events.append("return")
-        return found
+        return sums
 
     monkeypatch.setattr(engine, "_train", call)
     sums = engine.train(indices, schedule)

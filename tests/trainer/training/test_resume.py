@@ -74,9 +74,9 @@ def engines_in_turn(engines: dict[str, list[Any]], monkeypatch: pytest.MonkeyPat
     """
 
     def make(config: RunConfig, *others: Any) -> Any:
-        own = engines.setdefault(repr(config), [])
-        own.insert(0, own.pop() if len(own) > 1 else make_engine(config, *others))
-        return own[0]
+        made = engines.setdefault(repr(config), [])
+        made.insert(0, made.pop() if len(made) > 1 else make_engine(config, *others))
+        return made[0]
 
     monkeypatch.setattr("trainer.training.loop.make_engine", make)
 

@@ -45,16 +45,16 @@ def test_a_finished_run_holds_its_files_and_nothing_half_written(run: Run) -> No
 def test_config_json_holds_every_setting_and_what_the_run_stands_on(run: Run) -> None:
     written = run.json("config.json")
     assert RunConfig.from_json(written) == run.config
-    own = {key: written.pop(key) for key in ("dataset", "device", "versions")}
-    assert own["dataset"]["sha256"] == run.dataset.sha256
-    assert own["dataset"]["name"] == run.dataset.metadata.name == "digits-first200-pair-0.4-seed0"
-    assert own["device"].startswith("CPU")
-    assert all(own["versions"][name] for name in ("python", "keras", "tensorflow", "numpy"))
+    others = {key: written.pop(key) for key in ("dataset", "device", "versions")}
+    assert others["dataset"]["sha256"] == run.dataset.sha256
+    assert others["dataset"]["name"] == run.dataset.metadata.name == "digits-first200-pair-0.4-seed0"
+    assert others["device"].startswith("CPU")
+    assert all(others["versions"][name] for name in ("python", "keras", "tensorflow", "numpy"))
 
 
 def test_metrics_csv_has_the_columns_that_the_method_and_the_dataset_fill(run: Run) -> None:
-    own = OF_SELFIE if run.config.method == "selfie" else []
-    assert list(run.rows[0]) == [*COMMON, *own, "seconds", "images_per_second"]
+    of_method = OF_SELFIE if run.config.method == "selfie" else []
+    assert list(run.rows[0]) == [*COMMON, *of_method, "seconds", "images_per_second"]
 
 
 def test_metrics_csv_has_a_row_an_epoch_of_every_run_counted_from_1(run: Run) -> None:

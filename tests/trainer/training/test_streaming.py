@@ -172,10 +172,10 @@ def shuffled(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingData, np
 def test_any_rows_are_the_records_images(rows: list[int], shuffled: tuple[TrainingData, np.ndarray]) -> None:
     data, expected = shuffled
     assert isinstance(data.train_images, RecordImages)
-    found = data.train_images[np.array(rows, np.int64)]
-    assert found.dtype == np.uint8
-    assert found.shape == (len(rows), 4, 5, 3)
-    np.testing.assert_array_equal(found, expected[np.array(rows, np.int64)])
+    images = data.train_images[np.array(rows, np.int64)]
+    assert images.dtype == np.uint8
+    assert images.shape == (len(rows), 4, 5, 3)
+    np.testing.assert_array_equal(images, expected[np.array(rows, np.int64)])
 
 
 @given(start=st.integers(0, 31), stop=st.integers(0, 40))

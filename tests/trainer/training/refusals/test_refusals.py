@@ -144,8 +144,8 @@ def new_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def new_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {**versions(), "keras": "99.0"}
-    monkeypatch.setattr("trainer.training.resume.versions", lambda: found)
+    changed = {**versions(), "keras": "99.0"}
+    monkeypatch.setattr("trainer.training.resume.versions", lambda: changed)
 
 
 def new_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,11 +123,11 @@ def test_what_changes_while_it_is_looked_at_is_noticed(dataset: Dataset, monkeyp
     original = records.file_sha256
 
     def slow(path: Path) -> str:
-        found = original(path)
+        sha256 = original(path)
         if path.name == "data_batch_2.bin" and not changed:
             changed.append(path)
             change_images(dataset.path)
-        return found
+        return sha256
 
     changed: list[Path] = []
     monkeypatch.setattr("trainer.training.stopping.file_sha256", slow)
