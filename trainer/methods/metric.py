@@ -75,7 +75,7 @@ def _sum(sums: dict[str, float], key: str, suffix: str) -> float:
     return sums.get(key + suffix, sums.get(key, 0.0))
 
 
-CLEAN_SET = (
+CLEAN_SET: tuple[Metric, ...] = (
     Metric(
         "label_precision",
         "share of the clean set that is truly clean",

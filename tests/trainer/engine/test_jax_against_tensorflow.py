@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from tests.support.engine_outcomes import Outcome, outcome_of, outcomes_of, part, trained
-from trainer.methods import METHODS
 
 LEARNING_RATES = {"small-cnn": 0.01, "densenet-10-12": 0.0003}
 NETWORKS = tuple(LEARNING_RATES)
@@ -28,6 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "co-teaching": {"ramp_epochs": WARM_UP},
     "selfie": {"warm_up": WARM_UP, "history_length": WARM_UP},
 }
+METHODS = tuple(OPTIONS)
 
 
 def compared(method: str, network: str) -> dict[str, Any]:
@@ -39,14 +39,8 @@ def compared(method: str, network: str) -> dict[str, Any]:
 
 BOTH = {f"{method} {network}": compared(method, network) for method in METHODS for network in NETWORKS}
 TWO_PASSES = "selfie, two passes densenet-10-12"
-
-
 BOTH[TWO_PASSES] = compared("selfie", "densenet-10-12")
-
-
 BOTH[TWO_PASSES]["options"] = {**OPTIONS["selfie"], "passes": 2, "history_start": "zeros"}
-
-
 BOTH[TWO_PASSES]["settings"] = {
     **BOTH[TWO_PASSES]["settings"],
     "momentum_form": "accumulator",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.engine_outcomes import finish, start
 from tests.support.tiny import examples, write_dataset
-from trainer.methods import METHODS
+from tests.support.toy_engine import METHODS
 
 TIMING = ("seconds", "images_per_second")
 ARGUMENTS = ["--network", "small-cnn", "--preset", "quick", "--epochs", "3", "--batch-size", "10"]

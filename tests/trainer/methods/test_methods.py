@@ -63,8 +63,13 @@ def values(step: Step) -> dict[str, Any]:
     return found | {f"labels {name}": labels for name, labels in step.labels.items()}
 
 
-def test_the_registry_is_goes_from_plain_training_to_selfie() -> None:
-    assert list(METHODS) == ["default", "active-bias", "co-teaching", "selfie"]
+def test_the_registry_has_selfie_and_its_comparison_first() -> None:
+    assert list(METHODS) == [
+        "default",
+        "active-bias",
+        "co-teaching",
+        "selfie",
+    ]
 
 
 def test_the_registry_names_each_method_by_its_name(method: Method) -> None:
@@ -195,9 +200,18 @@ def test_defaults_resolve_for_any_number_of_epochs_and_again_from_what_was_resol
 @pytest.mark.parametrize(("method_type", "option"), OPTIONS)
 def test_an_option_that_is_given_is_taken(method_type: type[Method], option: str, variant: str) -> None:
     setting = settings_of(method_type)[option]
-    for legal in setting.choices or (setting.kind(setting.minimum or 0),):
+    for legal in setting.choices or (legal_number(setting),):
         values = {option: legal, **companions(method_type, option)}
         assert getattr(method_type.from_settings(EPOCHS, values, variant), option) == legal
+
+
+def legal_number(setting: Setting) -> Any:
+    """The lowest one where the bound is inclusive, else one near it."""
+    if setting.above is not None:
+        return setting.kind(setting.above + 1 if setting.maximum is None else setting.maximum)
+    if setting.minimum is None and setting.below is not None:
+        return setting.kind(setting.below - 1)
+    return setting.kind(setting.minimum or 0)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -216,7 +230,8 @@ def out_of_range(setting: Setting) -> list[Any]:
         return ["no such choice", 1, None]
     below = [] if setting.minimum is None else [setting.kind(setting.minimum - 1)]
     above = [] if setting.maximum is None else [setting.kind(setting.maximum + 1)]
-    return [*below, *above, "1", True, None] + [math.nan] * (setting.kind is float)
+    excluded = [setting.kind(bound) for bound in (setting.above, setting.below) if bound is not None]
+    return [*below, *above, *excluded, "1", True, None] + [math.nan] * (setting.kind is float)
 
 
 @pytest.mark.parametrize(
