@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from trainer.methods.active_bias import ActiveBias
+from trainer.methods.apl import Apl
 from trainer.methods.base import Method
+from trainer.methods.bootstrapping import Bootstrapping
 from trainer.methods.co_teaching import CoTeaching
 from trainer.methods.default import Default
+from trainer.methods.gce import Gce
+from trainer.methods.label_smoothing import LabelSmoothing
+from trainer.methods.sce import Sce
 from trainer.methods.selfie import Selfie
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Default, ActiveBias, CoTeaching, Selfie)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        Default,
+        ActiveBias,
+        CoTeaching,
+        Selfie,
+        LabelSmoothing,
+        Bootstrapping,
+        Gce,
+        Sce,
+        Apl,
+    )
+}

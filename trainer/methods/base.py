@@ -152,6 +152,15 @@ def cross_entropy(labels: Tensor, log_probabilities: Tensor) -> Tensor:
     return -ops.sum(chosen * log_probabilities, axis=-1)
 
 
+def reverse_cross_entropy(cross_entropies: Tensor, log_of_zero: float) -> Tensor:
+    """(B,) reverse cross-entropy -Σ_k p_k log ỹ_k = -A (1 - p(label)), with A < 0 in the place of log 0.
+
+    Args:
+        cross_entropies: (B,) -log p(label). log_of_zero: A.
+    """
+    return log_of_zero * ops.expm1(-cross_entropies)
+
+
 def mean_over(samples: Tensor, losses: Tensor) -> Tensor:
     """Mean of the `losses` (B,) of some `samples` (B,) bool, at least one."""
     weights = ops.cast(samples, losses.dtype)

@@ -69,6 +69,11 @@ def test_the_registry_has_selfie_and_its_comparison_first() -> None:
         "active-bias",
         "co-teaching",
         "selfie",
+        "label-smoothing",
+        "bootstrapping",
+        "gce",
+        "sce",
+        "apl",
     ]
 
 
