@@ -8,6 +8,7 @@ from trainer.methods.base import Method
 from trainer.methods.bootstrapping import Bootstrapping
 from trainer.methods.co_teaching import CoTeaching
 from trainer.methods.default import Default
+from trainer.methods.elr import Elr
 from trainer.methods.gce import Gce
 from trainer.methods.label_smoothing import LabelSmoothing
 from trainer.methods.sce import Sce
@@ -25,5 +26,6 @@ METHODS: dict[str, type[Method]] = {
         Gce,
         Sce,
         Apl,
+        Elr,
     )
 }
