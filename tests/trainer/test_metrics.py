@@ -167,6 +167,7 @@ def test_columns_are_those_that_a_method_and_a_dataset_can_fill(name: str, known
     assert ("test_error_2" in names) == ("label_recall_2" in names or (not known and pair))
     assert ("test_error_2" in names) == pair
     assert ("label_precision" in names) == (known and (pair or name == "selfie"))
+    assert ("disagreement" in names) == (name == "co-teaching-plus")
     assert ("clean_train_error" in names) == known
     assert ("refurbished" in names) == (name == "selfie")
     assert ("refurbishment_accuracy" in names) == (known and name == "selfie")

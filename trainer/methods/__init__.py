@@ -7,6 +7,7 @@ from trainer.methods.apl import Apl
 from trainer.methods.base import Method
 from trainer.methods.bootstrapping import Bootstrapping
 from trainer.methods.co_teaching import CoTeaching
+from trainer.methods.co_teaching_plus import CoTeachingPlus
 from trainer.methods.default import Default
 from trainer.methods.elr import Elr
 from trainer.methods.gce import Gce
@@ -27,5 +28,6 @@ METHODS: dict[str, type[Method]] = {
         Sce,
         Apl,
         Elr,
+        CoTeachingPlus,
     )
 }

@@ -162,9 +162,9 @@ def reverse_cross_entropy(cross_entropies: Tensor, log_of_zero: float) -> Tensor
 
 
 def mean_over(samples: Tensor, losses: Tensor) -> Tensor:
-    """Mean of the `losses` (B,) of some `samples` (B,) bool, at least one."""
+    """Mean of the `losses` (B,) of some `samples` (B,) bool; 0 where there is none."""
     weights = ops.cast(samples, losses.dtype)
-    return ops.sum(weights * losses) / ops.sum(weights)
+    return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1.0)
 
 
 def smallest(values: Tensor, count: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ def test_the_registry_has_selfie_and_its_comparison_first() -> None:
         "sce",
         "apl",
         "elr",
+        "co-teaching-plus",
     ]
 
 
