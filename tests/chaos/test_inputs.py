@@ -80,7 +80,6 @@ def assert_all_well(results: Results, expected: int, record: Callable[[str, obje
     record("failures", len(failures))
     assert not failures, f"{len(failures)} of {outcomes.total()} failed\n" + "\n".join(failures[:20])
     assert outcomes.total() == expected
-    assert outcomes["refused"] > 0
 
 
 @pytest.mark.chaos
@@ -96,4 +95,4 @@ def test_some_mutated_inputs_of_every_format_are_read_or_refused(
 ) -> None:
     results = read_mutants(list(FORMATS), SHARE, tmp_path)
     assert_all_well(results, SHARE * len(FORMATS), record_property)
-    assert results.outcomes["read"] > 0
+    assert results.outcomes["refused"] > 0 < results.outcomes["read"]
