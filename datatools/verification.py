@@ -212,15 +212,8 @@ class _Checks:
         replaced = np.zeros(len(manifest.ids), bool) if manifest.replaced_by is None else manifest.is_changed
         if [f.records for f in parent.metadata.splits["train"]] != [f.records for f in self.metadata.splits["train"]]:
             raise _FailedError(f"the batches are not those of {parent.path.name}")
-        differs = np.concatenate(
-            [
-                np.empty(0, bool),
-                *(
-                    pixels_differ(batch, clean)
-                    for batch, clean in zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
-                ),
-            ]
-        )
+        pairs = zip(self.dataset.batches("train"), parent.batches("train"), strict=True)
+        differs = np.concatenate([np.empty(0, bool), *(pixels_differ(batch, clean) for batch, clean in pairs)])
         self._none(differs & ~replaced, "pixels differ from the parent's")
         if manifest.replaced_by is None:
             return f"equal to {parent.path.name}"

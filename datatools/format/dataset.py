@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datatools.errors import DataToolsError, listed
-from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, MAX_JSON_BYTES, SPLITS, Metadata
+from datatools.files.json_text import MAX_JSON_BYTES
+from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, Metadata
 from datatools.format.records import read_records
 from datatools.format.split import Record, Split
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from datatools.errors import DataToolsError
+from datatools.files.json_text import parse_object
 from datatools.files.write_errors import naming
 from datatools.format.records import ImageShape
 from datatools.names import plain_name
@@ -26,11 +27,6 @@ MANIFEST_FILE = "manifest.h5"
 FILES_CSV = "files.csv"
 SPLITS = ("train", "test")
 LABEL_STATES = ("clean", "noisy", "unknown")
-MAX_JSON_BYTES = 16 << 20
-MAX_CONTAINERS = 200_000
-"""How many objects and lists dataset.json may hold: each takes 64 bytes of memory and more, in a text of two."""
-MAX_DEPTH = 100
-"""How deep the objects and lists of dataset.json may lie in each other; this package writes four levels."""
 MAX_CLASSES = 1 << 20
 MAX_SIDE = 1 << 16
 MAX_IMAGE_BYTES = 1 << 30
@@ -121,7 +117,7 @@ class Metadata:
         Raises:
             ValueError: a field is missing, of the wrong type or out of range; the text says which.
         """
-        return _Fields(_parse(text), "").metadata()
+        return _Fields(parse_object(text), "").metadata()
 
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:
@@ -158,41 +154,6 @@ def _version() -> str:
         return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:  # run from a source tree that was never installed
         return "unknown"
-
-
-def _parse(text: str) -> dict[str, Any]:
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is not a number JSON knows")
-
-    # counted before the parser makes an object of each
-    if len(text) > MAX_JSON_BYTES:
-        raise ValueError(f"larger than {MAX_JSON_BYTES >> 20} MiB")
-    if text.count("[") + text.count("{") > MAX_CONTAINERS:
-        raise ValueError(f"more than {MAX_CONTAINERS:,} objects and lists")
-    try:
-        value = json.loads(text, parse_constant=no_constant)
-        # what cannot be written back as it was read: lone surrogates, numbers beyond a float
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if _is_deeper(value, MAX_DEPTH):  # Pythons differ in what they can write back of what they read
-        raise ValueError(f"nested too deeply, {MAX_DEPTH} levels at most are expected")
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
-
-
-def _is_deeper(value: Any, limit: int) -> bool:
-    """Whether objects and lists lie in each other more than `limit` levels deep."""
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for part in level
-            if isinstance(part, (dict, list))
-            for inner in (part.values() if isinstance(part, dict) else part)
-        ]
-    return any(isinstance(part, (dict, list)) for part in level)
 
 
 class _Fields:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datatools.format.metadata import MAX_CONTAINERS
+from datatools.files.json_text import MAX_CONTAINERS
 from tests.support.children import PEAK_MEMORY, needs_proc, run_python
 from tests.support.factories import (
     clean_dataset,
