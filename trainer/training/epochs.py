@@ -44,8 +44,8 @@ class RunSetup:
     identity: dict[str, Any]
 
     @property
-    def steps(self) -> int:
-        """Mini-batches of an epoch."""
+    def steps_per_epoch(self) -> int:
+        """Mini-batches."""
         return math.ceil(self.data.num_samples / self.config.batch_size)
 
 
@@ -74,11 +74,13 @@ class Training:
     def run(self) -> None:
         """Train from where it stands to the end."""
         config, data, method = self.setup.config, self.setup.data, self.setup.method
+        # A fresh run; one that is resumed has its networks and memory from the checkpoint
         if self.progress.place == Place():
             self._begin_run(0, method.memory(data.num_samples, data.num_classes), self.progress.noise_rate)
         while True:
             while self.progress.place.epoch < config.epochs:
                 self._epoch()
+            # Restart, with what the method makes of its memory
             run = self.progress.place.run
             if run + 1 == method.num_runs:
                 return
@@ -103,7 +105,7 @@ class Training:
         self.watch.check()
         if (epoch + 1) % self.checkpoint_every == 0 or epoch + 1 == self.setup.config.epochs:
             self._save()
-        # Only then it is told, so that what was told is not lost
+        # Reported last: what a reporter has seen is on disk
         self.epoch_seconds.append(time.monotonic() - started)
         left = self.setup.method.num_runs * self.setup.config.epochs - len(rows)
         self.reporter.epoch(row, left * float(np.mean(self.epoch_seconds)))
@@ -125,7 +127,7 @@ class Training:
             self.progress = replace(
                 self.progress, place=Place(run, epoch, step + len(indices)), seconds=seconds, sums=sums
             )
-            self.reporter.steps(step + len(indices), setup.steps)
+            self.reporter.steps(step + len(indices), setup.steps_per_epoch)
             if self.stop.signal:
                 self._interrupt(self.stop.signal)
 
@@ -137,7 +139,7 @@ class Training:
         """
         run, epoch, _ = self.progress.place
         rest = self.orders.of(run, epoch)[done:]
-        size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else self.setup.steps
+        size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else self.setup.steps_per_epoch
         return (rest[start : start + size] for start in range(0, len(rest), size))
 
     def _check_losses(self, losses: dict[str, np.ndarray], first_step: int) -> None:
@@ -153,7 +155,7 @@ class Training:
         for split in setup.data.held_out:
             totals = setup.engine.evaluate(split)
             losses = {f"{split} loss{suffix(number)}": np.array([part["loss"]]) for number, part in enumerate(totals)}
-            self._check_losses(losses, setup.steps - 1)
+            self._check_losses(losses, setup.steps_per_epoch - 1)
             figures |= metrics.evaluation_metrics(split, totals)
             confusion[split] = totals[0]["confusion"]
         images = float(np.sum(progress.sums["samples"], dtype=np.float64))
@@ -190,7 +192,7 @@ class Training:
         setup, (run, epoch, step) = self.setup, self.progress.place
         state = setup.engine.state()
         # In words: after a step of the epoch under way, or after the last step of the one before
-        epoch, step = (epoch + 1, step) if step else (epoch, setup.steps)
+        epoch, step = (epoch + 1, step) if step else (epoch, setup.steps_per_epoch)
         check_state(state, f"{setup.directory}: run {run + 1}, epoch {epoch}, step {step}")
         checkpoint = Checkpoint(setup.identity, self.progress, state, setup.engine.memory)
         write_checkpoint(setup.directory / CHECKPOINT_FILE, checkpoint)
@@ -202,5 +204,5 @@ class Training:
         run, epoch, step = self.progress.place
         raise RunStoppedError(
             f"{self.setup.directory}: stopped by {name} in run {run + 1}, epoch {epoch + 1}, after step {step} of "
-            f"{self.setup.steps}; its checkpoint is saved, go on with --resume"
+            f"{self.setup.steps_per_epoch}; its checkpoint is saved, go on with --resume"
         )

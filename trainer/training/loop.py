@@ -128,10 +128,10 @@ def _plan(setup: RunSetup, progress: Progress, compile_seconds: float | None, st
         streams=engine.streams,
         parameters=engine.parameters(),
         runs=setup.method.num_runs,
-        steps_per_epoch=setup.steps,
+        steps_per_epoch=setup.steps_per_epoch,
         notices=(*setup.method.notices, *engine.notices),
         compile_seconds=compile_seconds,
-        seconds=None if step_seconds is None else epochs * (setup.steps + test_steps) * step_seconds,
+        seconds=None if step_seconds is None else epochs * (setup.steps_per_epoch + test_steps) * step_seconds,
         rows=progress.rows,
     )
 
