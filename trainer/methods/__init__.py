@@ -11,6 +11,7 @@ from trainer.methods.co_teaching_plus import CoTeachingPlus
 from trainer.methods.default import Default
 from trainer.methods.elr import Elr
 from trainer.methods.gce import Gce
+from trainer.methods.jocor import Jocor
 from trainer.methods.label_smoothing import LabelSmoothing
 from trainer.methods.sce import Sce
 from trainer.methods.selfie import Selfie
@@ -29,5 +30,6 @@ METHODS: dict[str, type[Method]] = {
         Apl,
         Elr,
         CoTeachingPlus,
+        Jocor,
     )
 }

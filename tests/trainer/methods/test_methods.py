@@ -76,6 +76,7 @@ def test_the_registry_has_selfie_and_its_comparison_first() -> None:
         "apl",
         "elr",
         "co-teaching-plus",
+        "jocor",
     ]
 
 
