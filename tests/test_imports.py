@@ -37,7 +37,7 @@ TRAINER_LAYERS = [
     {"metrics"},
     {"engine"},
     {"data", "config"},
-    {"methods", "networks"},
+    {"methods", "networks", "augmentation"},
     {"settings"},
     {"ops", "errors"},
 ]
@@ -136,6 +136,10 @@ def dotted_name(path: Path) -> str:
         ("datatools.noise", "datatools.sources"),
         ("trainer.methods", "trainer.networks"),
         ("trainer.networks", "trainer.methods"),
+        ("trainer.augmentation", "trainer.methods"),
+        ("trainer.augmentation", "trainer.networks"),
+        ("trainer.methods", "trainer.augmentation"),
+        ("trainer.networks", "trainer.augmentation"),
     ],
 )
 def test_packages_of_one_layer_know_nothing_of_each_other(package: str, other: str) -> None:
@@ -160,8 +164,9 @@ def test_only_the_torch_loader_imports_the_module_that_needs_torch() -> None:
     assert "tensorflow" not in set(imports(users[0], top_level_only=True))
 
 
-def test_methods_are_free_of_frameworks() -> None:
-    for path in modules("trainer/methods"):
+@pytest.mark.parametrize("package", ["trainer/methods", "trainer/augmentation"])
+def test_methods_and_augmentations_are_free_of_frameworks(package: str) -> None:
+    for path in modules(package):
         assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS, path
 
 
