@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
 
 PADDING = 4
 
@@ -31,3 +34,32 @@ def cutout(image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     hole[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = True
     image[hole] = image[~hole].mean(dtype=np.float64)
     return image
+
+
+def operation(image: np.ndarray, name: str, direction: int) -> np.ndarray:
+    """(H, W, 1 or 3) float32: one of RandAugment's operations as torchvision has Pillow do it, at magnitude 9 of 30."""
+    picture = Image.fromarray(image.astype(np.uint8).squeeze(-1) if image.shape[-1] == 1 else image.astype(np.uint8))
+    height, width = image.shape[:2]
+    shear, factor = direction * 0.09, 1 + direction * 0.27
+    right, down = direction * int(0.3 * 150 / 331 * width), direction * int(0.3 * 150 / 331 * height)
+
+    def affine(*matrix: float) -> Image.Image:
+        return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
+
+    operations: dict[str, Callable[[], Image.Image]] = {
+        "identity": picture.copy,
+        "shear-x": lambda: affine(1, shear, 0, 0, 1, 0),
+        "shear-y": lambda: affine(1, 0, 0, shear, 1, 0),
+        "translate-x": lambda: affine(1, 0, -right, 0, 1, 0),
+        "translate-y": lambda: affine(1, 0, 0, 0, 1, -down),
+        "rotate": lambda: picture.rotate(direction * 9, Image.Resampling.NEAREST),
+        "brightness": lambda: ImageEnhance.Brightness(picture).enhance(factor),
+        "color": lambda: ImageEnhance.Color(picture).enhance(factor),
+        "contrast": lambda: ImageEnhance.Contrast(picture).enhance(factor),
+        "sharpness": lambda: ImageEnhance.Sharpness(picture).enhance(factor),
+        "posterize": lambda: ImageOps.posterize(picture, 7),
+        "solarize": lambda: ImageOps.solarize(picture, 178.5),  # type: ignore[arg-type]
+        "autocontrast": lambda: ImageOps.autocontrast(picture),
+        "equalize": lambda: ImageOps.equalize(picture),
+    }
+    return np.asarray(operations[name]()).reshape(image.shape).astype(np.float32)

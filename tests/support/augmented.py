@@ -2,7 +2,7 @@
 
     python -m tests.support.augmented ENGINE OUT.npz
 
-OUT.npz has the images of each augmentation and case as "augmentation/case/how", where how is "eager" or "compiled".
+OUT.npz has the images of each augmentation and case as "augmentation/case": on JAX compiled, on NumPy eagerly.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from trainer.engine import load_backend
 
 SHAPES = {
     "cifar": (84, 32, 32, 3),
-    "mnist": (20, 28, 28, 1),
     "digits": (20, 8, 8, 1),
-    "tiny-imagenet": (12, 64, 64, 3),
     "oblong": (20, 9, 14, 2),
     "pixel": (3, 1, 1, 1),
 }
@@ -47,26 +45,29 @@ def numbers_for(augmentation: Augmentation, batch: int) -> np.ndarray:
     return numbers
 
 
-def outcomes(ways: dict[str, Callable[..., Any]]) -> dict[str, np.ndarray]:
-    """What each augmentation makes of each case, by name of a way to call it."""
+def outcomes(way: Callable[..., Any]) -> dict[str, np.ndarray]:
+    """What each augmentation makes of each case, where `way` makes of `apply` what is called."""
     return {
-        f"{name}/{case}/{how}": np.asarray(way(augmentation.apply)(photographs(shape), numbers))
+        f"{name}/{case}": np.asarray(way(augmentation.apply)(photographs(shape), numbers))
         for name, augmentation in AUGMENTATIONS.items()
         for case, shape in SHAPES.items()
         for numbers in [numbers_for(augmentation, shape[0])]
-        for how, way in ways.items()
     }
 
 
 def main(engine: str, out: str) -> None:
     load_backend(engine)
-    ways: dict[str, Callable[..., Any]] = {"eager": lambda apply: apply}
+    way: Callable[..., Any] = eager
     if engine == "jax":
         import jax
 
-        ways["compiled"] = jax.jit
-    images: dict[str, Any] = outcomes(ways)
+        way = jax.jit
+    images: dict[str, Any] = outcomes(way)
     np.savez(out, **images)
+
+
+def eager(apply: Callable[..., Any]) -> Callable[..., Any]:
+    return apply
 
 
 if __name__ == "__main__":

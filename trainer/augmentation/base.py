@@ -31,6 +31,13 @@ class Augmentation:
     apply: Callable[[Tensor, Tensor], Tensor]
 
 
+def _unchanged(images: Tensor, numbers: Tensor) -> Tensor:
+    return images
+
+
+NONE = Augmentation("none", "images as they are", "SELFIE's experiments", 0, _unchanged)
+
+
 def draw(
     augmentation: Augmentation,
     seed: int,

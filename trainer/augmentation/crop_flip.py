@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from trainer import ops
-from trainer.augmentation.base import pick, whole_number
+from trainer.augmentation.base import Augmentation, pick, whole_number
 from trainer.ops import Tensor
 
 PADDING = 4
 """Black pixels on each side, of which a crop can show some."""
-CROP_FLIP_NUMBERS = 3
-CUTOUT_NUMBERS = CROP_FLIP_NUMBERS + 2
 
 
 def crop_flip(images: Tensor, numbers: Tensor) -> Tensor:
@@ -30,6 +28,15 @@ def crop_flip(images: Tensor, numbers: Tensor) -> Tensor:
     return pick(images, (top[:, None] + rows)[:, :, None], (left[:, None] + columns)[:, None, :])
 
 
+CROP_FLIP = Augmentation(
+    "crop-flip",
+    "random crop out of 4 pixels of black padding, and random horizontal flip",
+    "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, section 4.2",
+    3,
+    crop_flip,
+)
+
+
 def cutout(images: Tensor, numbers: Tensor) -> Tensor:
     """`crop_flip`, then a square hole; its side is half the image's shorter side, its centre any pixel of the image.
 
@@ -39,16 +46,25 @@ def cutout(images: Tensor, numbers: Tensor) -> Tensor:
     Args:
         images: (B, H, W, C) float32. numbers: (B, 5): those of `crop_flip`, row and column of the hole's centre.
     """
-    images = crop_flip(images, numbers[:, :CROP_FLIP_NUMBERS])
+    images = crop_flip(images, numbers[:, : CROP_FLIP.numbers])
     height, width, channels = images.shape[1:]
     side = min(height, width) // 2
-    in_rows = _covered(numbers[:, CROP_FLIP_NUMBERS], height, side)
-    in_columns = _covered(numbers[:, CROP_FLIP_NUMBERS + 1], width, side)
+    in_rows = _covered(numbers[:, CROP_FLIP.numbers], height, side)
+    in_columns = _covered(numbers[:, CROP_FLIP.numbers + 1], width, side)
     hole = (in_rows[:, :, None] & in_columns[:, None, :])[..., None]
     visible = ops.cast(ops.logical_not(hole), "float32")
     count = ops.sum(visible, axis=(1, 2, 3), keepdims=True) * channels
     mean = ops.sum(images * visible, axis=(1, 2, 3), keepdims=True) / count
     return ops.where(hole, mean, images)
+
+
+CUTOUT = Augmentation(
+    "cutout",
+    "crop-flip, and a square hole of half the image's side",
+    "DeVries, Taylor: Improved Regularization of Convolutional Neural Networks with Cutout, arXiv 2017",
+    CROP_FLIP.numbers + 2,
+    cutout,
+)
 
 
 def _covered(numbers: Tensor, length: int, side: int) -> Tensor:
