@@ -153,7 +153,6 @@ def setting(help: str, *, default: Any, source: str, **declaration: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@functools.cache
 def settings_of(holder: type) -> Mapping[str, Setting]:
     """The settings that a dataclass declares, by name, in their order.
 
@@ -162,6 +161,11 @@ def settings_of(holder: type) -> Mapping[str, Setting]:
         >>> settings_of(CoTeaching)["ramp"].default_text()
         'linear'
     """
+    return _declared(holder)
+
+
+@functools.cache
+def _declared(holder: Any) -> Mapping[str, Setting]:
     annotations = typing.get_type_hints(holder)
     declared = {}
     for field in dataclasses.fields(holder):

@@ -60,10 +60,12 @@ def programs(engine: Any) -> Arrays:
     """How many programs JAX has compiled for an engine, and what the training program asks of a compiler."""
     indices = batches(engine.data, engine.config, 0, 0)
     scalars = engine._scalars(engine.method.schedule(0, indices.shape[1], 0.25))
+    (program,) = engine._programs.values()
     with engine._arithmetic():
-        text = engine._advance.lower(engine._state, engine._labels, scalars, *next(engine._pieces(indices))).as_text()
+        piece = next(engine._pieces(indices, {}))
+        text = program.lower(engine._state, engine._labels, scalars, *piece).as_text()
     return {
-        "programs": engine._advance._cache_size(),
+        "programs": program._cache_size(),
         "evaluation_programs": engine._test._cache_size(),
         "lowered": text,
     }
@@ -187,7 +189,8 @@ def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
     engine = shared_engine(name, scenario)
     expected = dict(play(engine, 2))
     events: list[str] = []
-    advance, get = engine._advance, jax.device_get
+    ((learns, advance),) = engine._programs.items()
+    get = jax.device_get
 
     def dispatch(state: Any, *others: Any) -> tuple[Any, Any]:
         events.append("dispatch")
@@ -200,15 +203,16 @@ def no_sync(name: str, scenario: dict[str, Any]) -> Arrays:
         return get([part.content for part in parts])
 
     dict(play(engine, 1))
+    engine._compiled.clear()
     engine.begin_epoch(0, 1, engine.config.learning_rate_at(1))
     indices = batches(engine.data, engine.config, 0, 1)
-    engine._advance, jax.device_get = dispatch, read
+    engine._programs[learns], jax.device_get = dispatch, read
     try:
         # nothing goes to the device unasked either, such as a number that a step would take from the host
         with jax.transfer_guard("disallow"):
             sums = engine.train(indices, engine.method.schedule(1, indices.shape[1], 0.25))
     finally:
-        engine._advance, jax.device_get = advance, get
+        engine._programs[learns], jax.device_get = advance, get
     same = all(np.array_equal(values, expected[f"0/1/sums/{key}"]) for key, values in sums.items())
     return {"events": events, "steps": len(indices), "same": same, "keys": sorted(sums)}
 

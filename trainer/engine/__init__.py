@@ -49,6 +49,9 @@ class Engine(Protocol):
 
     def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None: ...
 
+    def start_memory(self) -> dict[str, np.ndarray]:
+        """The memory with which a first run starts: the method's, the engine's own, and what is learned."""
+
     def reset(self, run: int) -> None:
         """Fresh weights, a function of (seed, run), and a fresh optimizer."""
 
@@ -64,14 +67,29 @@ class Engine(Protocol):
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         """Set the learning rate, and seed what is random inside a step by (seed, run, epoch)."""
 
+    def go_on(self, run: int, epoch: int) -> None:
+        """Take up an epoch in the middle, after `load_state`: what steps are given depends on its number."""
+
     def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
         """Compile what `train` of such (steps, B) indices needs, and train nothing."""
 
-    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(
+        self,
+        indices: np.ndarray,
+        schedule: dict[str, float],
+        first_step: int = 0,
+        learns: tuple[bool, ...] | None = None,
+    ) -> dict[str, np.ndarray]:
         """Train on (steps, B) int32 sample indices, one mini-batch a row; (steps,) float32 sums of each.
 
         The host waits for the device only at the end. However an epoch is cut into calls, the results are the same.
+
+        Args:
+            first_step: the number of the first one in its epoch. learns: for each network; None for all.
         """
+
+    def predict(self, number: int) -> np.ndarray:
+        """(N, K) float32 probabilities of the training images, by a network in evaluation mode; numbers from 0."""
 
     def evaluate(self, split: str = "test") -> list[EvaluationTotals]:
         """Each network's totals over the test or validation split."""

@@ -15,7 +15,7 @@ from datatools.seeding import stream
 from trainer.config import RunConfig
 from trainer.data import Images, TrainingData
 from trainer.engine import EvaluationTotals
-from trainer.engine.step import engine_memory
+from trainer.engine.step import engine_memory, standardise
 from trainer.engine.variables import (
     Network,
     Optimizer,
@@ -26,11 +26,13 @@ from trainer.engine.variables import (
     named_weights,
 )
 from trainer.errors import TrainerError
-from trainer.methods.base import Method
+from trainer.methods.base import Batch, Learned, Method
 from trainer.networks import build_network
 from trainer.ops import Tensor
 
 EVALUATION_BATCH = 500
+DRAWS = "draws/"
+"""Before the names of `Method.draw` among a step's inputs."""
 STREAM_SHARE = 8
 """Streaming keeps this share of the memory budget, one in so many, for each block of images under way."""
 
@@ -62,14 +64,19 @@ class BaseEngine(ABC):
         with out_of_memory(*self.memory_errors):
             self.networks = [self.build(0, number) for number in range(method.num_networks)]
             self.optimizers = [self.make_optimizer(network) for network in self.networks]
+            averaged = () if method.average_decay is None else range(method.num_networks)
+            self.averages = [self.build(0, number) for number in averaged]
             self._labels = {"given": self._put(data.train_labels)}
             if data.clean_labels is not None:
                 self._labels["clean"] = self._put(data.clean_labels)
             self._images = None if self.streams else self._put(data.train_images)
             splits = () if self.streams else data.held_out
             self._held_out = {split: list(self._held_out_on_device(split)) for split in splits}
-        self._sum_keys: tuple[str, ...] = ()
-        """The sums of a step in the order in which it gives them, known once it is traced."""
+        self._learned = method.learned(data.num_samples, data.num_classes)
+        self._sum_keys: dict[tuple[bool, ...], tuple[str, ...]] = {}
+        """The sums of a step in the order in which it gives them, by what learns; known once it is traced."""
+        self._epoch = (0, 0)
+        """Run and epoch under way."""
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -109,20 +116,24 @@ class BaseEngine(ABC):
         """Give such a variable other values, in the dtype that it has; what was compiled stays valid."""
 
     @abstractmethod
-    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Tensor, ...]]:
-        """Of (steps, B) indices what goes to the device at a time: the arguments of `_train_piece`."""
+    def _pieces(self, indices: np.ndarray, inputs: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+        """What goes to the device at a time, of (steps, B) indices and (steps, …) inputs: for `_train_piece`."""
 
     @abstractmethod
-    def _compile_piece(self, schedule: dict[str, Tensor], *piece: Tensor) -> None:
+    def _compile_piece(self, learns: tuple[bool, ...], schedule: dict[str, Tensor], *piece: Any) -> None:
         """Compile what `_train_piece` runs, and train nothing."""
 
     @abstractmethod
-    def _train_piece(self, schedule: dict[str, Tensor], *piece: Tensor) -> Tensor:
+    def _train_piece(self, learns: tuple[bool, ...], schedule: dict[str, Tensor], *piece: Any) -> Tensor:
         """Train on a piece; at least as many rows as it has steps, each the sums of a step."""
 
     @abstractmethod
     def _evaluate_batch(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Each network's `step.evaluation_sums`."""
+
+    @abstractmethod
+    def _predict_batch(self, number: int, images: Tensor) -> Tensor:
+        """(B, K) probabilities, by a network in evaluation mode."""
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         """How the framework is to compute what is traced inside."""
@@ -147,9 +158,10 @@ class BaseEngine(ABC):
         return optimizer
 
     def start_memory(self) -> dict[str, np.ndarray]:
-        """The per-sample memory with which a first run starts."""
-        count = self.data.num_samples
-        return {**self.method.memory(count, self.data.num_classes), **engine_memory(count, self.data.num_classes)}
+        """See `trainer.engine.Engine`."""
+        count, num_classes = self.data.num_samples, self.data.num_classes
+        learned = {name: declared.start for name, declared in self._learned.items()}
+        return {**self.method.memory(count, num_classes), **engine_memory(count, num_classes), **learned}
 
     def parameters(self) -> int:
         return sum(int(np.prod(variable.shape)) for variable in self.networks[0].trainable_variables)
@@ -157,16 +169,20 @@ class BaseEngine(ABC):
     def reset(self, run: int) -> None:
         for number, (network, optimizer) in enumerate(zip(self.networks, self.optimizers, strict=True)):
             fresh = self.build(run, number)
-            for variable, value in zip(network.variables, fresh.variables, strict=True):
-                self._set(variable, value)
+            for copy in (network, *self.averages[number : number + 1]):
+                for variable, value in zip(copy.variables, fresh.variables, strict=True):
+                    self._set(variable, value)
             for variable in optimizer.variables:
                 self._set(variable, np.zeros(variable.shape, variable.dtype))
 
     def state(self) -> dict[str, np.ndarray]:
-        return {name: self._get(variable) for name, variable in named_variables(self.networks, self.optimizers)}
+        return {name: self._get(variable) for name, variable in self._named_variables()}
+
+    def _named_variables(self) -> Iterator[tuple[str, Variable]]:
+        return named_variables(self.networks, self.optimizers, self.averages)
 
     def load_state(self, values: dict[str, np.ndarray]) -> None:
-        variables = dict(named_variables(self.networks, self.optimizers))
+        variables = dict(self._named_variables())
         check_state(set(variables), values)
         for name, variable in variables.items():
             self._set(variable, values[name])
@@ -176,7 +192,11 @@ class BaseEngine(ABC):
 
     # Epochs
 
+    def go_on(self, run: int, epoch: int) -> None:
+        self._epoch = (run, epoch)
+
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
+        self._epoch = (run, epoch)
         factor = self.config.velocity_factor_at(epoch)
         for optimizer in self.optimizers:
             self._set(optimizer.learning_rate, learning_rate)
@@ -184,24 +204,58 @@ class BaseEngine(ABC):
                 for velocity in optimizer.momentums:
                     self._set(velocity, factor * self._get(velocity))
         # Dropout: (2,) uint32 for each layer of all networks, a function of (seed, run, epoch)
-        generators = [generator for network in self.networks for generator in dropout_seeds(network)]
+        networks = (*self.networks, *self.averages)
+        generators = [generator for network in networks for generator in dropout_seeds(network)]
         raw = stream(self.config.seed, "dropout", run, epoch).random_raw(2 * len(generators))
         seeds = (np.reshape(raw, (-1, 2)) >> np.uint64(33)).astype(np.uint32)
         for generator, seed in zip(generators, seeds, strict=True):
             self._set(generator.state, seed)
 
     def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
+        everyone = (True,) * len(self.networks)
         with out_of_memory(*self.memory_errors), self._arithmetic():
-            self._compile_piece(self._scalars(schedule), *next(self._pieces(indices)))
+            piece = next(self._pieces(indices, self._inputs(0, *indices.shape)))
+            self._compile_piece(everyone, self._scalars(schedule), *piece)
 
-    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(
+        self,
+        indices: np.ndarray,
+        schedule: dict[str, float],
+        first_step: int = 0,
+        learns: tuple[bool, ...] | None = None,
+    ) -> dict[str, np.ndarray]:
+        learns = learns or (True,) * len(self.networks)
         with out_of_memory(*self.memory_errors), self._arithmetic():
             scalars = self._scalars(schedule)
             parts: list[Any] = []
-            for piece in self._pieces(indices):
-                self._collect(parts, self._train_piece(scalars, *piece))
+            for piece in self._pieces(indices, self._inputs(first_step, *indices.shape)):
+                self._collect(parts, self._train_piece(learns, scalars, *piece))
             sums = np.concatenate(self._fetch(parts))[: len(indices)]
-        return dict(zip(self._sum_keys, sums.T, strict=True))
+        return dict(zip(self._sum_keys[learns], sums.T, strict=True))
+
+    def _inputs(self, first_step: int, steps: int, batch_size: int) -> dict[str, np.ndarray]:
+        """What each step is given beside its indices, (steps, …) each, a function of (seed, run, epoch, step)."""
+        if type(self.method).draw is Method.draw:
+            return {}
+        places = [(*self._epoch, first_step + step) for step in range(steps)]
+        generators = [np.random.Generator(stream(self.config.seed, "draws", *place)) for place in places]
+        draws = [self.method.draw(rng, batch_size) for rng in generators]
+        return {f"{DRAWS}{name}": np.stack([draw[name] for draw in draws]) for name in draws[0]}
+
+    def predict(self, number: int) -> np.ndarray:
+        count, size = self.data.num_samples, EVALUATION_BATCH
+        with out_of_memory(*self.memory_errors), self._arithmetic():
+            parts: list[Any] = []
+            for start in range(0, count, size):
+                # all of one shape: the last one ends with images of the one before
+                rows = np.arange(size) + min(start, max(count - size, 0))
+                self._collect(parts, self._predict_batch(number, self._put(self.data.train_images[rows % count])))
+            pieces = [np.asarray(part) for part in self._fetch(parts)]
+        starts = [min(start, max(count - size, 0)) for start in range(0, count, size)]
+        probabilities = np.empty((count, self.data.num_classes), np.float32)
+        for start, piece in zip(starts, pieces, strict=True):
+            probabilities[start : start + size] = piece[: count - start]
+        return probabilities
 
     def _scalars(self, schedule: dict[str, float]) -> dict[str, Tensor]:
         return {key: self._put(np.float32(value)) for key, value in schedule.items()}
@@ -264,6 +318,17 @@ class BaseEngine(ABC):
 
     def _read(self, indices: np.ndarray) -> np.ndarray:
         return self.data.train_images[indices.reshape(-1)].reshape(*indices.shape, *self.data.image_shape)
+
+
+def is_shared(learned: dict[str, Learned], key: str) -> bool:
+    """Whether a memory of this name is learned, and the same for all samples."""
+    return key in learned and learned[key].shared
+
+
+def step_batch(labels: Tensor, images: Tensor, inputs: dict[str, Tensor], learns: tuple[bool, ...]) -> Batch:
+    """What a step is given, of (B, H, W, C) uint8 images and its inputs."""
+    draws = {name.removeprefix(DRAWS): value for name, value in inputs.items() if name.startswith(DRAWS)}
+    return Batch(labels, (standardise(images),), draws, learns)
 
 
 def evaluation_totals(batches: list[dict[str, np.ndarray]]) -> EvaluationTotals:

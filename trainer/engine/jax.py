@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -22,11 +23,11 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import BaseEngine, out_of_memory
+from trainer.engine.base import BaseEngine, is_shared, out_of_memory, step_batch
 from trainer.engine.compilation_cache import keep_compiled
-from trainer.engine.jax_learner import Learner, Values
-from trainer.engine.step import evaluation_sums, run_method, standardise, update_loss, with_update_losses
-from trainer.engine.variables import Variable, named_variables
+from trainer.engine.jax_learner import Learner, TracedNetwork, Values
+from trainer.engine.step import averaged, descended, evaluation_sums, run_method, standardise
+from trainer.engine.variables import Variable
 from trainer.errors import TrainerError
 from trainer.methods.base import Method, Tensor
 
@@ -49,21 +50,23 @@ class JaxEngine(BaseEngine):
         # Streamed images come a block at a time, and the last block may be a short one: a step at a time has one shape
         self._scan = (not self.on_cpu and not self.streams) if scan is None else scan
         # The values of Keras' variables, by name, and the memory
-        named = list(named_variables(self.networks, self.optimizers))
+        named = list(self._named_variables())
         self._names = {id(variable): name for name, variable in named}
         with out_of_memory(*self.memory_errors):
             values = {name: self._put(variable) for name, variable in named}
             self._state: State = (values, self._put_all(self.start_memory()))
         pairs = zip(self.networks, self.optimizers, strict=True)
         self._learners = [Learner.of(network, optimizer, self._names) for network, optimizer in pairs]
+        self._averages = [Learner.of(network, None, self._names) for network in self.averages]
         # The programs
-        options = {"xla_gpu_deterministic_ops": True} if config.deterministic and not self.on_cpu else None
+        self._options = {"xla_gpu_deterministic_ops": True} if config.deterministic and not self.on_cpu else None
         self._gather = jax.jit(_taken)
-        advance = self._train_steps if self._scan else self._train_one
-        self._advance = jax.jit(advance, donate_argnums=0, compiler_options=options)
-        self._test = jax.jit(self._test_batch, compiler_options=options)
-        self._compiled: dict[tuple[int, ...], Any] = {}
-        """Programs by the shape of the rows they train on."""
+        self._test = jax.jit(self._test_batch, compiler_options=self._options)
+        self._probabilities = jax.jit(self._classify, static_argnums=0, compiler_options=self._options)
+        self._programs: dict[tuple[bool, ...], Any] = {}
+        """By what learns."""
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+        """The same compiled, by what learns and the shape of the rows."""
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -118,29 +121,51 @@ class JaxEngine(BaseEngine):
         with jax.threefry_partitionable(False), jax.default_matmul_precision(products):
             yield
 
-    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[Tensor, ...]]:
+    def _program(self, learns: tuple[bool, ...]) -> Any:
+        """What trains on a piece in which some networks learn."""
+        if learns not in self._programs:
+            advance = partial(self._train_steps if self._scan else self._train_one, learns)
+            self._programs[learns] = jax.jit(advance, donate_argnums=0, compiler_options=self._options)
+        return self._programs[learns]
+
+    def _pieces(self, indices: np.ndarray, inputs: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
         """The arguments of `_train_steps` or `_train_one` after the schedule."""
         if not self.streams:
-            for part in [indices] if self._scan else np.split(indices, len(indices)):
-                rows = self._put(part)
-                yield (rows, rows, self._images) if self._scan else (rows, self._gather(self._images, rows))
+            for start, part in [(0, indices)] if self._scan else enumerate(np.split(indices, len(indices))):
+                rows, given = self._put(part), self._put_all(_part(inputs, start, len(part)))
+                yield (
+                    (given, rows, rows, self._images)
+                    if self._scan
+                    else (
+                        given,
+                        rows,
+                        self._gather(self._images, rows),
+                    )
+                )
             return
+        start = 0
         for block, images in self.blocks(indices):
             if self._scan:
                 places = np.arange(block.size, dtype=np.int32).reshape(block.shape)
-                yield self._put(block), self._put(places), self._put(images.reshape(-1, *self.data.image_shape))
+                given = self._put_all(_part(inputs, start, len(block)))
+                yield given, self._put(block), self._put(places), self._put(images.reshape(-1, *self.data.image_shape))
             else:
                 for number in range(len(block)):
-                    yield self._put(block[number : number + 1]), self._put(images[number : number + 1])
+                    given = self._put_all(_part(inputs, start + number, 1))
+                    yield given, self._put(block[number : number + 1]), self._put(images[number : number + 1])
+            start += len(block)
 
-    def _compile_piece(self, schedule: Values, *piece: Tensor) -> None:
-        lowered = self._advance.lower(self._state, self._labels, schedule, *piece)
-        self._compiled[piece[0].shape] = lowered.compile()
+    def _compile_piece(self, learns: tuple[bool, ...], schedule: Values, *piece: Any) -> None:
+        lowered = self._program(learns).lower(self._state, self._labels, schedule, *piece)
+        self._compiled[learns, piece[1].shape] = lowered.compile()
 
-    def _train_piece(self, schedule: Values, *piece: Tensor) -> Tensor:
-        advance = self._compiled.get(piece[0].shape, self._advance)
+    def _train_piece(self, learns: tuple[bool, ...], schedule: Values, *piece: Any) -> Tensor:
+        advance = self._compiled.get((learns, piece[1].shape)) or self._program(learns)
         self._state, sums = advance(self._state, self._labels, schedule, *piece)
         return sums
+
+    def _predict_batch(self, number: int, images: Tensor) -> Tensor:
+        return self._probabilities(number, self._state[0], images)
 
     def _evaluate_batch(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         return list(self._test(self._state[0], images, labels))
@@ -148,76 +173,110 @@ class JaxEngine(BaseEngine):
     # What is compiled
 
     def _train_steps(
-        self, state: State, labels: Values, schedule: Values, rows: Tensor, places: Tensor, images: Tensor
+        self,
+        learns: tuple[bool, ...],
+        state: State,
+        labels: Values,
+        schedule: Values,
+        inputs: Values,
+        rows: Tensor,
+        places: Tensor,
+        images: Tensor,
     ) -> tuple[State, Tensor]:
-        """Mini-batches of (s, B) sample rows, whose images are at (s, B) places of `images`.
+        """Mini-batches of (s, B) sample rows, whose images are at (s, B) places of `images`; (s, …) inputs.
 
         Returns:
             The state after s steps, and (s, number of sums).
         """
 
-        def step(state: State, mini_batch: tuple[Tensor, Tensor]) -> tuple[State, Tensor]:
-            row, place = mini_batch
+        def step(state: State, mini_batch: tuple[Values, Tensor, Tensor]) -> tuple[State, Tensor]:
+            given, row, place = mini_batch
             # Kept apart from what is computed of them, which is then the same wherever they come from
             gathered = jax.lax.optimization_barrier(_taken(images, place))
-            return self._train_step(state, labels, schedule, row, gathered)
+            return self._train_step(learns, state, labels, schedule, given, row, gathered)
 
-        return jax.lax.scan(step, state, (rows, places))
+        return jax.lax.scan(step, state, (inputs, rows, places))
 
     def _train_one(
-        self, state: State, labels: Values, schedule: Values, rows: Tensor, images: Tensor
+        self,
+        learns: tuple[bool, ...],
+        state: State,
+        labels: Values,
+        schedule: Values,
+        inputs: Values,
+        rows: Tensor,
+        images: Tensor,
     ) -> tuple[State, Tensor]:
         """The same for s = 1, and (1, B, H, W, C) images: streamed or gathered, they go through the same program."""
-        state, sums = self._train_step(state, labels, schedule, rows[0], images[0])
+        given = {name: values[0] for name, values in inputs.items()}
+        state, sums = self._train_step(learns, state, labels, schedule, given, rows[0], images[0])
         return state, sums[None]
 
     def _train_step(
-        self, state: State, labels: Values, schedule: Values, row: Tensor, images: Tensor
+        self,
+        learns: tuple[bool, ...],
+        state: State,
+        labels: Values,
+        schedule: Values,
+        inputs: Values,
+        row: Tensor,
+        images: Tensor,
     ) -> tuple[State, Tensor]:
         """One mini-batch: (B,) rows, (B, H, W, C) images; its sums as one vector, in the order of `_sum_keys`.
 
-        Each network gets the gradient of its own loss through its own logits, whatever the losses share: first the
-        losses' gradients by all logits, (B, K) each and cheap, then of loss k the part by logits k back through
-        network k. So every network runs forward once and backward once, and no gradient can reach another network.
+        Each network gets the gradient of its own loss: the losses are taken back one by one, and of each only the part
+        that belongs to its network is used, so that the compiler leaves out the rest.
         """
         # Gather
         values, memory = state
-        inputs = standardise(images)
         labels = {name: _taken(whole, row) for name, whole in labels.items()}
-        rows = {key: _taken(whole, row) for key, whole in memory.items()}
-        # Forward
-        passes = [learner.forward(values, inputs) for learner in self._learners]
-        logits = tuple(logits for logits, _, _ in passes)
+        batch = step_batch(labels["given"], images, inputs, learns)
+        rows = {key: whole if is_shared(self._learned, key) else _taken(whole, row) for key, whole in memory.items()}
 
-        # The method's choice and losses
-        def losses_of(logits: tuple[Tensor, ...]) -> tuple[Any, tuple[Any, Values, Values]]:
-            step, new_rows, sums = run_method(self.method, labels["given"], labels.get("clean"), logits, rows, schedule)
-            return step.losses, (step.updates, new_rows, sums)
+        # Forward, and the method's choice and losses
+        def losses_of(weights: list[list[Tensor]], learned: Values) -> tuple[Any, tuple[Values, Values, Values]]:
+            averages: list[Any] = [*self._averages] or [None] * len(self._learners)
+            networks = tuple(map(TracedNetwork, self._learners, weights, [values] * len(weights), averages))
+            step, new_rows, sums = run_method(
+                self.method, batch, labels.get("clean"), networks, rows | learned, schedule
+            )
+            fixed = {name: value for network in networks for name, value in network.fixed.items()}
+            losses = tuple(loss for loss in step.losses if loss is not None)
+            return losses, (new_rows, sums, fixed)
 
-        losses, by_logits, (updates, rows, sums) = jax.vjp(losses_of, logits, has_aux=True)
-        if self.method.second_pass:
-            # Forward once more, from the statistics before the first pass and the seeds after it
-            passes = [
-                learner.second_forward(values | learner.seeds_of(fixed), inputs, update)
-                for learner, (_, _, fixed), update in zip(self._learners, passes, updates, strict=True)
-            ]
-            logits = tuple(logits for logits, _, _ in passes)
-            losses, by_logits = jax.vjp(lambda logits: tuple(map(update_loss, updates, logits)), logits)
-            sums = with_update_losses(sums, losses)
+        weights = [[values[name] for name in learner.trainable] for learner in self._learners]
+        learned = {name: rows[name] for name in self._learned}
+        losses, backward, (new_rows, sums, fixed) = jax.vjp(losses_of, weights, learned, has_aux=True)
         # Backward: each network by its own loss
-        values = dict(values)
-        for number, (learner, (_, by_weights, fixed)) in enumerate(zip(self._learners, passes, strict=True)):
-            this_loss = tuple(jnp.full_like(loss, float(other == number)) for other, loss in enumerate(losses))
-            (of_logits,) = by_logits(this_loss)
-            (gradients,) = by_weights(of_logits[number])
-            values |= fixed | learner.updated(values, gradients, self.config.weight_decay)
+        values = {**values, **fixed}
+        learning = [number for number, learner in enumerate(self._learners) if learns[number]]
+        for place, number in enumerate(learning):
+            this_loss = tuple(jnp.full_like(loss, float(other == place)) for other, loss in enumerate(losses))
+            gradients = backward(this_loss)[0][number]
+            values |= self._learners[number].updated(values, gradients, self.config.weight_decay)
+        if learned:
+            _, by_learned = backward(tuple(map(jnp.ones_like, losses)))
+            for name, declared in self._learned.items():
+                rate = schedule[declared.learning_rate]
+                new_rows[name] = descended(learned[name], by_learned[name], rate, declared)
+        for number, average in enumerate(self._averages):
+            if learns[number]:
+                pairs = zip(average.trainable, self._learners[number].trainable, strict=True)
+                decay = self.method.average_decay or 0.0
+                values |= {name: averaged(values[name], values[source], decay) for name, source in pairs}
         # Write back; no row stands twice in a mini-batch, so that their order does not matter
-        memory = {
-            key: whole.at[row].set(rows[key].astype(whole.dtype), mode="promise_in_bounds", unique_indices=True)
-            for key, whole in memory.items()
-        }
-        self._sum_keys = tuple(sums)
+        memory = {**memory, **{key: self._written(memory[key], key, row, rows) for key, rows in new_rows.items()}}
+        self._sum_keys[learns] = tuple(sums)
         return (values, memory), jnp.stack(list(sums.values()))
+
+    def _written(self, whole: Tensor, key: str, row: Tensor, values: Tensor) -> Tensor:
+        """A memory with a mini-batch's rows written back."""
+        if is_shared(self._learned, key):
+            return values
+        return whole.at[row].set(values.astype(whole.dtype), mode="promise_in_bounds", unique_indices=True)
+
+    def _classify(self, number: int, values: Values, images: Tensor) -> Tensor:
+        return jax.nn.softmax(self._learners[number].classify(values, standardise(images)))
 
     def _test_batch(self, values: Values, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         inputs = standardise(images)
@@ -225,6 +284,10 @@ class JaxEngine(BaseEngine):
             evaluation_sums(labels, learner.classify(values, inputs), self.data.num_classes)
             for learner in self._learners
         ]
+
+
+def _part(inputs: dict[str, np.ndarray], start: int, count: int) -> dict[str, np.ndarray]:
+    return {name: values[start : start + count] for name, values in inputs.items()}
 
 
 def _taken(values: Tensor, rows: Tensor) -> Tensor:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import jax
 
 from trainer.engine.variables import Network, Optimizer, dropout_seeds
-from trainer.methods.base import Tensor, Update
 from trainer.networks.layers import batch_norm_over
+from trainer.ops import Tensor
 
 Values = dict[str, Tensor]
 """jax.Array by the names of `variables.named_variables`."""
-Forward = tuple[Tensor, Callable[[Tensor], tuple[list[Tensor]]], Values]
-"""Of a pass in training mode: (B, K) logits; what takes their gradient to the weights'; new statistics and seeds."""
 
 
 @dataclass(frozen=True)
@@ -37,32 +35,14 @@ class Learner:
     def of(cls, network: Network, optimizer: Optimizer, names: dict[int, str]) -> Learner:
         """`names`: of variables by their `id`."""
         seeds = [seed.state for seed in dropout_seeds(network)]
-        lists = (network.trainable_variables, network.non_trainable_variables, seeds, optimizer.variables)
+        slots = [] if optimizer is None else optimizer.variables
+        lists = (network.trainable_variables, network.non_trainable_variables, seeds, slots)
         return cls(network, optimizer, *(tuple(names[id(variable)] for variable in part) for part in lists))
 
-    def forward(self, values: Values, images: Tensor) -> Forward:
-        """A pass in training mode: (B, K) logits; what takes their gradient back; new statistics and seeds."""
-        fixed = [values[name] for name in self.fixed]
-
-        def call(trainable: list[Tensor]) -> tuple[Tensor, Values]:
-            logits, changed = self.network.stateless_call(trainable, fixed, images, training=True)
-            return logits, dict(zip(self.fixed, changed, strict=True))
-
-        return jax.vjp(call, [values[name] for name in self.trainable], has_aux=True)
-
-    def second_forward(self, values: Values, images: Tensor, update: Update) -> Forward:
-        """The same of a pass in which batch norm sees the samples of the update alone."""
-        with batch_norm_over(update.samples):
-            return self.forward(values, images)
-
-    def seeds_of(self, fixed: Values) -> Values:
-        """The dropout seeds of what a pass has changed."""
-        return {name: fixed[name] for name in self.seeds}
-
     def classify(self, values: Values, images: Tensor) -> Tensor:
-        """(B, K) logits."""
+        """(B, K) float32 logits in evaluation mode."""
         trainable, fixed = ([values[name] for name in names] for names in (self.trainable, self.fixed))
-        return self.network.stateless_call(trainable, fixed, images, training=False)[0]
+        return self.network.stateless_call(trainable, fixed, images, training=False)[0].astype("float32")
 
     def updated(self, values: Values, gradients: list[Tensor], weight_decay: float) -> Values:
         """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
@@ -71,3 +51,46 @@ class Learner:
         slots = [values[name] for name in self.slots]
         trainable, slots = self.optimizer.stateless_apply(slots, decayed, trainable)
         return dict(zip((*self.trainable, *self.slots), (*trainable, *slots), strict=True))
+
+
+class TracedNetwork:
+    """A network in a step. The contract is `trainer.methods.base.Network`.
+
+    Attributes:
+        fixed: batch-norm statistics and dropout seeds after the passes so far, by name, those of the average too.
+    """
+
+    def __init__(self, learner: Learner, trainable: list[Tensor], values: Values, average: Learner | None) -> None:
+        """`trainable`: values of the trainable variables, through which a gradient is taken."""
+        self._learner, self._trainable, self._average, self._values = learner, trainable, average, values
+        names = (*learner.fixed, *(() if average is None else average.fixed))
+        self.fixed: Values = {name: values[name] for name in names}
+
+    def __call__(self, images: Tensor, samples: Tensor | None = None) -> Tensor:
+        with nullcontext() if samples is None else batch_norm_over(samples):
+            return self._forward(self._learner, self._trainable, images)
+
+    def score(self, images: Tensor) -> Tensor:
+        before = self.fixed
+        logits = self.frozen(images)
+        # dropout goes on, so that the next pass has masks of its own
+        self.fixed = {**before, **{name: self.fixed[name] for name in self._learner.seeds}}
+        return logits
+
+    def frozen(self, images: Tensor) -> Tensor:
+        return self._forward(self._learner, jax.lax.stop_gradient(self._trainable), images)
+
+    def evaluate(self, images: Tensor) -> Tensor:
+        values = dict(zip(self._learner.trainable, self._trainable, strict=True)) | self.fixed
+        return jax.lax.stop_gradient(self._learner.classify(values, images))
+
+    def averaged(self, images: Tensor) -> Tensor:
+        assert self._average is not None, "the method declares no average_decay"
+        trainable = [self._values[name] for name in self._average.trainable]
+        return jax.lax.stop_gradient(self._forward(self._average, trainable, images))
+
+    def _forward(self, learner: Learner, trainable: list[Tensor], images: Tensor) -> Tensor:
+        fixed = [self.fixed[name] for name in learner.fixed]
+        logits, changed = learner.network.stateless_call(trainable, fixed, images, training=True)
+        self.fixed = {**self.fixed, **dict(zip(learner.fixed, changed, strict=True))}
+        return logits.astype("float32")

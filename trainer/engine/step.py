@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from trainer import ops
-from trainer.methods.base import Method, Step, Tensor, Update, cross_entropy, mean_over
+from trainer.methods.base import Batch, Learned, Method, Network, Step, Tensor, cross_entropy
 
 LAST_LOSS = "last_loss"
 LAST_PREDICTION = "last_prediction"
@@ -51,38 +49,46 @@ def standardise(images: Tensor) -> Tensor:
 
 def run_method(
     method: Method,
-    labels: Tensor,
+    batch: Batch,
     clean_labels: Tensor | None,
-    logits: tuple[Tensor, ...],
+    networks: tuple[Network, ...],
     rows: dict[str, Tensor],
     schedule: dict[str, Tensor],
 ) -> tuple[Step, dict[str, Tensor], dict[str, Tensor]]:
     """One mini-batch through the method, and what is logged of it.
 
     Args:
-        labels, clean_labels: (B,) int32; the method sees only the given ones. logits: (B, K) per network.
-        rows: the batch's rows of the method's and of the engine's memory.
+        clean_labels: (B,) int32; the method does not see them.
+        rows: the batch's rows of the method's and of the engine's memory, and what is learned beside the networks.
 
     Returns:
         What the method made of it; rows to write back, the engine's among them; sums over the batch as float32 scalars.
     """
-    logits = tuple(ops.cast(values, "float32") for values in logits)
-    method_rows = {key: rows[key] for key in rows if key not in ENGINE_ROWS}
-    step = method.step(labels, logits, method_rows, schedule)
-    predictions = tuple(ops.cast(ops.argmax(values, axis=-1), "int32") for values in logits)
-    rows = {**step.rows, **_remember(rows, labels, logits[0], predictions[0])}
-    return step, rows, _sums(step, labels, clean_labels, predictions)
+    step = method.full_step(batch, networks, {key: rows[key] for key in rows if key not in ENGINE_ROWS}, schedule)
+    predictions = tuple(
+        None if logits is None else ops.cast(ops.argmax(logits, axis=-1), "int32") for logits in step.logits
+    )
+    new_rows = dict(step.rows)
+    if predictions[0] is not None:
+        new_rows |= _remember(rows, batch.labels, step.logits[0], predictions[0])
+    sums = _sums(step, batch.labels, clean_labels, predictions)
+    if type(method).epoch_passes is not Method.epoch_passes:
+        # An epoch has mini-batches from which not all networks learn: each has a number of samples of its own
+        count = sums.pop("samples")
+        sums |= {f"samples{suffix(number)}": count * learns for number, learns in enumerate(batch.learns)}
+    return step, new_rows, sums
 
 
-def update_loss(update: Update, logits: Tensor) -> Tensor:
-    """The scalar loss of a second forward pass. logits: (B, K), of that pass."""
-    log_p = ops.log_softmax(ops.cast(logits, "float32"))
-    return mean_over(update.samples, cross_entropy(update.targets, log_p))
+def averaged(average: Tensor, value: Tensor, decay: float) -> Tensor:
+    """A moving average with one value more."""
+    return average + (value - average) * (1 - decay)
 
 
-def with_update_losses(sums: dict[str, Tensor], losses: Iterable[Tensor]) -> dict[str, Tensor]:
-    """The sums, with the losses that a second pass was differentiated by in place of the first one's."""
-    return {**sums, **{f"loss{suffix(number)}": loss * sums["samples"] for number, loss in enumerate(losses)}}
+def descended(values: Tensor, gradient: Tensor, learning_rate: Tensor, declared: Learned) -> Tensor:
+    """Learned numbers after a step of plain gradient descent, clipped to their range."""
+    values = values - learning_rate * gradient
+    values = values if declared.low is None else ops.maximum(values, declared.low)
+    return values if declared.high is None else ops.minimum(values, declared.high)
 
 
 def _remember(rows: dict[str, Tensor], labels: Tensor, logits: Tensor, prediction: Tensor) -> dict[str, Tensor]:
@@ -102,24 +108,23 @@ def _remember(rows: dict[str, Tensor], labels: Tensor, logits: Tensor, predictio
 
 
 def _sums(
-    step: Step, labels: Tensor, clean_labels: Tensor | None, predictions: tuple[Tensor, ...]
+    step: Step, labels: Tensor, clean_labels: Tensor | None, predictions: tuple[Tensor | None, ...]
 ) -> dict[str, Tensor]:
     count = ops.cast(ops.shape(labels)[0], "float32")
+    none = 0.0 * count
     sums = {"samples": count}
-    # What the method counts, and the labels that it puts in the place of the given ones
     sums |= {name: _count(values) for name, values in step.tallies.items()}
     for name, replacing in step.labels.items():
         sums[name] = _count(replacing >= 0)
         if clean_labels is not None:
             sums[f"{name}_right"] = _count(ops.equal(replacing, clean_labels))
-    # Each network's loss and errors
     for number, (loss, prediction) in enumerate(zip(step.losses, predictions, strict=True)):
         mark = suffix(number)
-        sums[f"loss{mark}"] = loss * count
-        sums[f"errors{mark}"] = _count(ops.not_equal(prediction, labels))
+        sums[f"loss{mark}"] = none if loss is None else loss * count
+        skipped = loss is None or prediction is None
+        sums[f"errors{mark}"] = none if skipped else _count(ops.not_equal(prediction, labels))
         if clean_labels is not None:
-            sums[f"clean_errors{mark}"] = _count(ops.not_equal(prediction, clean_labels))
-    # How many of the samples that the method takes for clean are
+            sums[f"clean_errors{mark}"] = none if skipped else _count(ops.not_equal(prediction, clean_labels))
     if clean_labels is not None:
         truly_clean = ops.equal(labels, clean_labels)
         sums["truly_clean"] = _count(truly_clean)

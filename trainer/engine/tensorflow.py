@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,12 +17,19 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import BaseEngine, out_of_memory
-from trainer.engine.step import evaluation_sums, run_method, standardise, update_loss, with_update_losses
+from trainer.engine.base import BaseEngine, is_shared, out_of_memory, step_batch
+from trainer.engine.step import averaged, descended, evaluation_sums, run_method, standardise
 from trainer.engine.variables import Network, Optimizer, Variable, moving_statistics
 from trainer.errors import TrainerError
-from trainer.methods.base import Method, Update
+from trainer.methods.base import Method
 from trainer.networks.layers import batch_norm_over
+
+
+class Program(NamedTuple):
+    """Traced functions: what trains on the mini-batches of a call, and the step that it makes."""
+
+    epoch: Any
+    step: Any
 
 
 class TensorFlowEngine(BaseEngine):
@@ -45,17 +53,40 @@ class TensorFlowEngine(BaseEngine):
         self._trace(self.compiles)
 
     def _trace(self, compile: bool) -> None:
-        # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
-        schedule = {key: tf.TensorSpec((), tf.float32) for key in self.method.schedule(0, 2, 0.0)}
-        indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
-        images = tf.TensorSpec((None, None, *self.data.image_shape), tf.uint8)
-        resident = None if compile else [indices, steps, schedule]
-        streamed = None if compile else [indices, steps, schedule, images]
-        # the step is a function of its own, so that it is traced once
-        self._step = tf.function(self._train_step, autograph=False, reduce_retracing=not compile)
-        self._train = tf.function(self._train_steps, jit_compile=compile, input_signature=resident)
-        self._train_streamed = tf.function(self._train_images, jit_compile=compile, input_signature=streamed)
         self._test = tf.function(self._test_batch, autograph=False, jit_compile=compile, reduce_retracing=not compile)
+        self._probabilities = tf.function(self._classify, jit_compile=compile, reduce_retracing=not compile)
+        self._programs: dict[tuple[bool, ...], Program] = {}
+        """By what learns."""
+
+    def _program(self, learns: tuple[bool, ...]) -> Program:
+        """What trains on the mini-batches of a call, in which some networks learn."""
+        if learns not in self._programs:
+            # the step is a function of its own, so that it is traced once
+            train_step = partial(self._train_step, learns=learns)
+            step = tf.function(train_step, autograph=False, reduce_retracing=not self.compiles)
+            loop = self._train_images if self.streams else self._train_steps
+
+            def train(*arguments: Any) -> tf.Tensor:
+                return loop(step, *arguments)
+
+            # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
+            signature = None if self.compiles else self._signature()
+            epoch = tf.function(train, jit_compile=self.compiles, input_signature=signature)
+            self._programs[learns] = Program(epoch, step)
+        return self._programs[learns]
+
+    def _signature(self) -> list[Any]:
+        indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
+        schedule = {key: tf.TensorSpec((), tf.float32) for key in self.method.schedule(0, 2, 0.0)}
+        # a length that differs between mini-batches of two sizes is that of the mini-batch
+        small, large = self._inputs(0, 1, 2), self._inputs(0, 1, 3)
+        inputs = {}
+        for name, example in small.items():
+            same = np.equal(example.shape, large[name].shape)
+            shape = [size if fixed else None for size, fixed in zip(example.shape, same, strict=True)]
+            inputs[name] = tf.TensorSpec((None, *shape[1:]), example.dtype)
+        images = tf.TensorSpec((None, None, *self.data.image_shape), tf.uint8)
+        return [indices, steps, inputs, schedule, *([images] if self.streams else [])]
 
     # The device
 
@@ -82,13 +113,13 @@ class TensorFlowEngine(BaseEngine):
 
     # Calls of what is traced
 
-    def _pieces(self, indices: np.ndarray) -> Iterator[tuple[tf.Tensor, ...]]:
-        """The arguments of `_train` or `_train_streamed`, but for the schedule."""
-        if not self.streams:
-            yield self._filled(indices), self._put(np.int32(len(indices)))
-            return
-        for block, images in self.blocks(indices):
-            yield self._filled(block), self._put(np.int32(len(block))), self._filled(images)
+    def _pieces(self, indices: np.ndarray, inputs: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+        """The arguments of `_program`, but for the schedule, which comes after the third."""
+        start = 0
+        for block, *images in self.blocks(indices) if self.streams else [(indices,)]:
+            part = {name: self._filled(values[start : start + len(block)]) for name, values in inputs.items()}
+            start += len(block)
+            yield self._filled(block), self._put(np.int32(len(block))), part, *map(self._filled, images)
 
     def _filled(self, values: np.ndarray) -> tf.Tensor:
         """A call's (steps, …) values.
@@ -101,69 +132,102 @@ class TensorFlowEngine(BaseEngine):
             values = np.concatenate([values, np.repeat(values[-1:], self._steps - len(values), axis=0)])
         return self._put(values)
 
-    def _compile_piece(self, schedule: dict[str, tf.Tensor], *piece: tf.Tensor) -> None:
+    def _compile_piece(self, learns: tuple[bool, ...], schedule: dict[str, tf.Tensor], *piece: Any) -> None:
         # A program is compiled when it is first called, and how many steps it makes is an argument
-        indices, _, *images = piece
-        self._train_piece(schedule, indices, self._put(np.int32(0)), *images)
+        indices, _, *others = piece
+        self._train_piece(learns, schedule, indices, self._put(np.int32(0)), *others)
 
-    def _train_piece(self, schedule: dict[str, tf.Tensor], *piece: tf.Tensor) -> tf.Tensor:
-        indices, steps, *images = piece
-        program = self._train_streamed if self.streams else self._train
-        return program(indices, steps, schedule, *images)
+    def _train_piece(self, learns: tuple[bool, ...], schedule: dict[str, tf.Tensor], *piece: Any) -> tf.Tensor:
+        indices, steps, inputs, *images = piece
+        return self._program(learns).epoch(indices, steps, inputs, schedule, *images)
+
+    def _predict_batch(self, number: int, images: tf.Tensor) -> tf.Tensor:
+        return self._probabilities(number, images)
 
     def _evaluate_batch(self, images: tf.Tensor, labels: tf.Tensor) -> list[dict[str, tf.Tensor]]:
         return list(self._test(images, labels))
 
     # What is traced
 
-    def _train_steps(self, indices: tf.Tensor, steps: tf.Tensor, schedule: dict[str, tf.Tensor]) -> tf.Tensor:
-        sums = tf.TensorArray(tf.float32, size=_length(indices))
-        for step in tf.range(steps):
-            sums = sums.write(step, self._step(indices[step], schedule, tf.gather(self._images, indices[step])))
-        return sums.stack()
-
-    def _train_images(
-        self, indices: tf.Tensor, steps: tf.Tensor, schedule: dict[str, tf.Tensor], images: tf.Tensor
+    def _train_steps(
+        self,
+        train_step: Any,
+        indices: tf.Tensor,
+        steps: tf.Tensor,
+        inputs: dict[str, tf.Tensor],
+        schedule: dict[str, tf.Tensor],
     ) -> tf.Tensor:
         sums = tf.TensorArray(tf.float32, size=_length(indices))
         for step in tf.range(steps):
-            sums = sums.write(step, self._step(indices[step], schedule, images[step]))
+            images = tf.gather(self._images, indices[step])
+            sums = sums.write(step, train_step(indices[step], _at(inputs, step), schedule, images))
         return sums.stack()
 
-    def _train_step(self, index: tf.Tensor, schedule: dict[str, tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    def _train_images(
+        self,
+        train_step: Any,
+        indices: tf.Tensor,
+        steps: tf.Tensor,
+        inputs: dict[str, tf.Tensor],
+        schedule: dict[str, tf.Tensor],
+        images: tf.Tensor,
+    ) -> tf.Tensor:
+        sums = tf.TensorArray(tf.float32, size=_length(indices))
+        for step in tf.range(steps):
+            sums = sums.write(step, train_step(indices[step], _at(inputs, step), schedule, images[step]))
+        return sums.stack()
+
+    def _train_step(
+        self,
+        index: tf.Tensor,
+        inputs: dict[str, tf.Tensor],
+        schedule: dict[str, tf.Tensor],
+        images: tf.Tensor,
+        learns: tuple[bool, ...],
+    ) -> tf.Tensor:
         """One mini-batch; its sums as one vector, in the order of `_sum_keys`."""
         # Gather
-        images = standardise(images)
         labels = {name: tf.gather(values, index) for name, values in self._labels.items()}
-        rows = {
-            key: tf.cast(tf.gather(variable, index), self._memory_dtypes[key]) for key, variable in self._memory.items()
-        }
+        batch = step_batch(labels["given"], images, inputs, learns)
+        rows = {key: tf.cast(self._rows(key, index), self._memory_dtypes[key]) for key in self._memory}
+        learned = {name: rows[name] for name in self._learned}
         # Forward, and the method's choice and losses
-        with tf.GradientTape(persistent=self.method.num_networks > 1) as tape:
-            logits = tuple(self._choosing_pass(network, images) for network in self.networks)
-            step, rows, sums = run_method(self.method, labels["given"], labels.get("clean"), logits, rows, schedule)
-            losses = step.losses
-            if self.method.second_pass:
-                losses = tuple(map(partial(_second_pass, images=images), self.networks, step.updates))
-                sums = with_update_losses(sums, losses)
+        networks = tuple(
+            TracedNetwork(network, *self.averages[number : number + 1]) for number, network in enumerate(self.networks)
+        )
+        with tf.GradientTape(persistent=sum(learns) > 1 or bool(learned)) as tape:
+            tape.watch(list(learned.values()))
+            step, new_rows, sums = run_method(self.method, batch, labels.get("clean"), networks, rows, schedule)
+            whole_loss = sum(loss for loss in step.losses if loss is not None) if learned else None
         # Backward: each network by its own loss
-        for network, optimizer, loss in zip(self.networks, self.optimizers, losses, strict=True):
-            self._update(network, optimizer, tape.gradient(loss, _values(network)))
+        for network, optimizer, loss in zip(self.networks, self.optimizers, step.losses, strict=True):
+            if loss is not None:
+                self._update(network, optimizer, tape.gradient(loss, _values(network)))
+        for name, values in learned.items():
+            gradient = tape.gradient(whole_loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            declared = self._learned[name]
+            new_rows[name] = descended(values, gradient, schedule[declared.learning_rate], declared)
+        for average, network, learning in zip(self.averages, self.networks, learns, strict=False):
+            for kept, variable in zip(average.trainable_variables, network.trainable_variables, strict=True):
+                if learning:
+                    kept.assign(averaged(kept.value, variable.value, self.method.average_decay or 0.0))
         # Write back
-        for key, variable in self._memory.items():
-            variable.scatter_update(tf.IndexedSlices(tf.cast(rows[key], variable.dtype), index))
-        self._sum_keys = tuple(sums)
+        for key, values in new_rows.items():
+            self._write(key, index, values)
+        self._sum_keys[learns] = tuple(sums)
         return tf.stack(list(sums.values()))
 
-    def _choosing_pass(self, network: Network, images: tf.Tensor) -> tf.Tensor:
-        """(B, K) logits of a step's first pass, which changes moving statistics only where it is the only one."""
-        if not self.method.second_pass:
-            return network(images, training=True)
-        before = [(variable, tf.identity(variable.value)) for variable in moving_statistics(network)]
-        logits = tf.stop_gradient(network(images, training=True))
-        for variable, value in before:
-            variable.assign(value)
-        return logits
+    def _rows(self, key: str, index: tf.Tensor) -> tf.Tensor:
+        """A mini-batch's rows of a memory, or all of what samples share."""
+        variable = self._memory[key]
+        return variable.value() if is_shared(self._learned, key) else tf.gather(variable, index)
+
+    def _write(self, key: str, index: tf.Tensor, values: tf.Tensor) -> None:
+        variable = self._memory[key]
+        if is_shared(self._learned, key):
+            variable.assign(values)
+        else:
+            variable.scatter_update(tf.IndexedSlices(tf.cast(values, variable.dtype), index))
 
     def _update(self, network: Network, optimizer: Optimizer, gradients: list[tf.Tensor]) -> None:
         """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
@@ -179,11 +243,40 @@ class TensorFlowEngine(BaseEngine):
             evaluation_sums(labels, network(inputs, training=False), self.data.num_classes) for network in self.networks
         ]
 
+    def _classify(self, number: int, images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(TracedNetwork(self.networks[number]).evaluate(standardise(images)))
 
-def _second_pass(network: Network, update: Update, images: tf.Tensor) -> tf.Tensor:
-    """The loss of a step's second pass."""
-    with batch_norm_over(update.samples):
-        return update_loss(update, network(images, training=True))
+
+class TracedNetwork:
+    """A network in a step. The contract is `trainer.methods.base.Network`."""
+
+    def __init__(self, network: Network, average: Network | None = None) -> None:
+        self._network, self._average = network, average
+
+    def __call__(self, images: tf.Tensor, samples: tf.Tensor | None = None) -> tf.Tensor:
+        with nullcontext() if samples is None else batch_norm_over(samples):
+            return tf.cast(self._network(images, training=True), tf.float32)
+
+    def score(self, images: tf.Tensor) -> tf.Tensor:
+        before = [(variable, tf.identity(variable.value)) for variable in moving_statistics(self._network)]
+        logits = self.frozen(images)
+        for variable, value in before:
+            variable.assign(value)
+        return logits
+
+    def frozen(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.stop_gradient(self(images))
+
+    def evaluate(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.stop_gradient(tf.cast(self._network(images, training=False), tf.float32))
+
+    def averaged(self, images: tf.Tensor) -> tf.Tensor:
+        assert self._average is not None, "the method declares no average_decay"
+        return tf.stop_gradient(tf.cast(self._average(images, training=True), tf.float32))
+
+
+def _at(inputs: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: values[step] for name, values in inputs.items()}
 
 
 def _stored(values: np.ndarray) -> np.ndarray:

@@ -19,16 +19,18 @@ SeedGenerator = Any
 """A keras.random.SeedGenerator, whose `state` is a Variable."""
 
 
-def named_variables(networks: list[Network], optimizers: list[Optimizer]) -> Iterator[tuple[str, Variable]]:
-    """(name, variable) of all that training changes beside the memory: weights, statistics, seeds, velocities.
+def named_variables(
+    networks: list[Network], optimizers: list[Optimizer], averages: list[Network]
+) -> Iterator[tuple[str, Variable]]:
+    """(name, variable) of all that training changes beside the memory: weights, statistics, seeds, velocities, ….
 
     The names depend on the order alone: Keras numbers its layers through a whole process, and names an optimizer's
     variables after them.
     """
-    for kind, owners in (("network", networks), ("optimizer", optimizers)):
+    for kind, owners in (("network", networks), ("optimizer", optimizers), ("average", averages)):
         for number, owner in enumerate(owners):
             for place, variable in enumerate(owner.variables):
-                ending = f"-{variable.name}" if kind == "network" else ""
+                ending = "" if kind == "optimizer" else f"-{variable.name}"
                 yield f"{kind}_{number + 1}/{place:04d}{ending}", variable
 
 

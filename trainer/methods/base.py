@@ -1,18 +1,18 @@
 """The contract of a method: a pure function over a mini-batch.
 
-A method reads like the paper's algorithm. It holds settings and no state, is written in `keras.ops`, and knows
-neither the network nor the optimizer nor the clean labels: the engine gathers labels, logits and the batch's rows
-of the per-sample memory, calls `step`, takes the gradient of its losses, and writes the rows back.
+A method reads like the paper's algorithm. It holds settings and no state, is written in `keras.ops`, and knows neither
+the optimizer nor the clean labels. Most methods need the logits of one forward pass: they have `step`. Those that mix
+images, look at several views of them, or call their networks several times have `full_step`. The engine gathers what a
+step is given, takes the gradient of its losses, and writes back what it remembers.
 
 Notation of the docstrings: N training samples, K classes, B the mini-batch, q the history length.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -24,25 +24,56 @@ from trainer.settings import VARIANTS, Derived, option_name, option_names, resol
 
 Tensor = ops.Tensor
 """An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
+TRAIN_VIEW = "train"
+"""The view of an image that the run's augmentation makes."""
 
 
-class Update(NamedTuple):
-    """What a second forward pass is for: the mean cross-entropy of some samples of the mini-batch.
+class Network(Protocol):
+    """What a step may do with a network; images are (B, H, W, C) float32 as a view has them, logits (B, K) float32."""
+
+    def __call__(self, images: Tensor, samples: Tensor | None = None) -> Tensor:
+        """Logits in training mode, through which a loss has a gradient.
+
+        Args:
+            samples: (B,) bool, at least one True: batch norm sees no others; None for all.
+        """
+
+    def score(self, images: Tensor) -> Tensor:
+        """Logits in training mode without a gradient; moving statistics stay as they are."""
+
+    def frozen(self, images: Tensor) -> Tensor:
+        """Logits in training mode without a gradient; moving statistics move."""
+
+    def evaluate(self, images: Tensor) -> Tensor:
+        """Logits in evaluation mode without a gradient."""
+
+    def averaged(self, images: Tensor) -> Tensor:
+        """Logits of the moving average of the weights (`Method.average_decay`), in training mode, without a gradient.
+
+        The average has batch-norm statistics of its own.
+        """
+
+
+class Batch(NamedTuple):
+    """What a step is given.
 
     Attributes:
-        targets: (B,) int32, the label that each sample trains on. samples: (B,) bool, the samples in the update, at
-            least one; batch norm sees no other.
+        labels: (B,) int32 given labels. views: (B, H, W, C) float32 images, one for each of `Method.views`.
+        draws: what `Method.draw` gave for this step. learns: whether each network learns in this pass.
     """
 
-    targets: Tensor
-    samples: Tensor
+    labels: Tensor
+    views: tuple[Tensor, ...]
+    draws: dict[str, Tensor]
+    learns: tuple[bool, ...]
 
 
 class Step(NamedTuple):
     """What a method makes of a mini-batch.
 
     Attributes:
-        losses: one scalar per network, to be differentiated.
+        losses: one scalar per network, to be differentiated: network k learns from loss k alone. None where a network
+            does not learn in this pass.
         rows: the batch's rows of the memory, to be written back.
         clean_sets: for each network (B,) bool, the samples taken as clean by its losses, all False while the choice
             is not in use; empty for a method that takes no such choice.
@@ -50,7 +81,8 @@ class Step(NamedTuple):
             under its name.
         labels: by name (B,) int32, labels that the method puts in the place of the given ones, -1 where there is
             none. The engine counts those there are under the name, and the right ones under the name with "_right".
-        updates: for a method with `second_pass`, what each network trains on in place of its loss; empty for others.
+        logits: (B, K) of each network, of which training errors and what the engine remembers are taken; `full_step`
+            gives them.
     """
 
     losses: tuple[Tensor, ...]
@@ -58,11 +90,44 @@ class Step(NamedTuple):
     clean_sets: tuple[Tensor, ...] = ()
     tallies: dict[str, Tensor] = {}  # noqa: RUF012 (never written to, and frameworks know no read-only one)
     labels: dict[str, Tensor] = {}  # noqa: RUF012
-    updates: tuple[Update, ...] = ()
+    logits: tuple[Tensor, ...] = ()
+
+
+class Learned(NamedTuple):
+    """Numbers that are learned beside the networks, by plain gradient descent on the sum of all losses.
+
+    Attributes:
+        start: (N, …) float32, a row a sample; of shared numbers any shape.
+        learning_rate: the name of its learning rate in the schedule.
+        low, high: what they are clipped to after each step.
+        shared: whether all samples have the same ones.
+    """
+
+    start: np.ndarray
+    learning_rate: str
+    low: float | None = None
+    high: float | None = None
+    shared: bool = False
+
+
+class Pass(NamedTuple):
+    """A part of an epoch: mini-batches, and the networks that learn from them.
+
+    Attributes:
+        indices: (steps, B) int32, rows of samples; no row stands twice in a mini-batch.
+        learns: for each network, whether it learns.
+    """
+
+    indices: np.ndarray
+    learns: tuple[bool, ...]
+
+
+Predict = Callable[[int], np.ndarray]
+"""(number of a network, from 0) -> (N, K) float32 probabilities of the training images, in evaluation mode."""
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method:
     """Base of all methods; a subclass is a frozen dataclass whose fields are its settings (`trainer.settings`)."""
 
     name: ClassVar[str]
@@ -70,6 +135,8 @@ class Method(ABC):
     paper: ClassVar[str]
     """Where the method comes from: authors, title, venue."""
     num_networks: ClassVar[int] = 1
+    views: ClassVar[tuple[str, ...]] = (TRAIN_VIEW,)
+    """Which views of each image a step sees: TRAIN_VIEW, or a name of `trainer.augmentation`."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """What its steps tell beside loss and error, in the order of the columns."""
     columns: ClassVar[tuple[SampleColumn, ...]] = ()
@@ -97,7 +164,7 @@ class Method(ABC):
         method.check(epochs)
         return method
 
-    def check(self, epochs: int) -> None:  # noqa: B027 (most methods have nothing to check)
+    def check(self, epochs: int) -> None:
         """Raise TrainerError where settings contradict each other or the number of epochs."""
 
     @property
@@ -111,12 +178,9 @@ class Method(ABC):
         return ()
 
     @property
-    def second_pass(self) -> bool:
-        """Whether a step chooses by one forward pass and trains on `Step.updates` by another.
-
-        The first one leaves moving statistics as they are. Each pass has dropout masks of its own.
-        """
-        return False
+    def average_decay(self) -> float | None:
+        """Decay of a moving average of each network's weights, taken after each step; None for no average."""
+        return None
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         """What is remembered per sample at the start: arrays with leading axis N."""
@@ -130,16 +194,57 @@ class Method(ABC):
         """What changes with the epoch (from 0), the mini-batch's size and the noise rate; same keys always."""
         return {}
 
-    @abstractmethod
+    def learned(self, num_samples: int, num_classes: int) -> dict[str, Learned]:
+        """What is learned beside the networks; a step finds it among its rows, under its name."""
+        return {}
+
+    def draw(self, rng: np.random.Generator, batch_size: int) -> dict[str, np.ndarray]:
+        """Random numbers of one step; always the same names, shapes and types.
+
+        Args:
+            rng: a function of (seed, run, epoch, step).
+        """
+        return {}
+
+    def epoch_passes(
+        self, epoch: int, batches: np.ndarray, memory: Mapping[str, np.ndarray], rng: np.random.Generator
+    ) -> Sequence[Pass]:
+        """The passes of an epoch (from 0), in order; by default one, of all samples, from which all networks learn.
+
+        Args:
+            batches: (steps, B) int32, the run's mini-batches of all samples.
+            memory: what passes depend on must not be changed by steps, so that a resumed run has the same ones.
+            rng: a function of (seed, run, epoch).
+        """
+        return (Pass(batches, (True,) * self.num_networks),)
+
     def step(
         self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
-        """One mini-batch.
+        """One mini-batch by one forward pass of each network.
 
         Args:
             labels: (B,) int32 given labels. logits: one (B, K) float32 per network.
-            rows: the batch's rows of the memory. schedule: float32 scalars, what `Method.schedule` gives.
+            rows: the batch's rows of the memory. schedule: float32 scalars, the values of `schedule`.
         """
+        raise NotImplementedError(f"{type(self).__name__} has neither step nor full_step")
+
+    def full_step(
+        self, batch: Batch, networks: tuple[Network, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
+    ) -> Step:
+        """One mini-batch, from images on; by default a forward pass of each network on the first view, and `step`."""
+        logits = tuple(network(batch.views[0]) for network in networks)
+        return self.step(batch.labels, logits, rows, schedule)._replace(logits=logits)
+
+    def epoch_end(
+        self, epoch: int, memory: dict[str, np.ndarray], labels: np.ndarray, predict: Predict
+    ) -> dict[str, np.ndarray]:
+        """Memory with which the next epoch starts, on the host, from the one that this epoch (from 0) ended with.
+
+        Args:
+            labels: (N,) int32 given labels.
+        """
+        return memory
 
     def restart(self, memory: dict[str, np.ndarray], noise_rate: float) -> tuple[dict[str, np.ndarray], float]:
         """Memory and noise rate with which the next run starts, from those the last one ended with."""

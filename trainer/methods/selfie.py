@@ -28,10 +28,11 @@ from trainer import ops
 from trainer.errors import TrainerError
 from trainer.methods.base import (
     WARM_UP,
+    Batch,
     Method,
+    Network,
     Step,
     Tensor,
-    Update,
     check_warm_up,
     cross_entropy,
     keep_count,
@@ -171,10 +172,6 @@ class Selfie(Method):
         return self.restarts + 1
 
     @property
-    def second_pass(self) -> bool:
-        return self.passes == 2
-
-    @property
     def notices(self) -> tuple[str, ...]:
         if self.history_length >= SHORT_HISTORY:
             return ()
@@ -206,12 +203,31 @@ class Selfie(Method):
     def step(
         self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
-        (own_logits,) = logits
-        log_p = ops.log_softmax(own_logits)
-        warm_up = ops.cast(schedule["warm_up"], "bool")
+        log_p = ops.log_softmax(logits[0])
+        targets, in_update, chosen = self._choose(labels, logits[0], log_p, rows, schedule)
+        return chosen._replace(losses=(mean_over(in_update, cross_entropy(targets, log_p)),))
 
+    def full_step(
+        self, batch: Batch, networks: tuple[Network, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
+    ) -> Step:
+        if self.passes == 1:
+            return super().full_step(batch, networks, rows, schedule)
+        (network,), (images,) = networks, batch.views
+        # The first pass chooses
+        logits = network.score(images)
+        targets, in_update, chosen = self._choose(batch.labels, logits, ops.log_softmax(logits), rows, schedule)
+        # The second one trains, on a mini-batch of what was chosen alone
+        log_p = ops.log_softmax(network(images, in_update))
+        loss = mean_over(in_update, cross_entropy(targets, log_p))
+        return chosen._replace(losses=(loss,), logits=(logits,))
+
+    def _choose(
+        self, labels: Tensor, logits: Tensor, log_p: Tensor, rows: dict[str, Tensor], schedule: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Step]:
+        """(B,) labels to train on, (B,) bool samples in the update, and all else of the step but the loss."""
+        warm_up = ops.cast(schedule["warm_up"], "bool")
         clean = smallest(cross_entropy(labels, log_p), schedule["keep_count"])
-        uncertainty, likeliest = self._consult(rows["history"], rows["seen"], own_logits.shape[-1])
+        uncertainty, likeliest = self._consult(rows["history"], rows["seen"], logits.shape[-1])
         certain = ops.logical_and(uncertainty <= self.uncertainty_threshold, ops.logical_not(warm_up))
         remembered = ops.where(certain, likeliest, rows["refurbished_label"])
         # With "certain", labels remembered from earlier runs still serve the warm-up of this one
@@ -221,14 +237,14 @@ class Selfie(Method):
 
         targets = ops.where(in_use, remembered, labels)
         in_update = ops.logical_or(warm_up, ops.logical_or(clean, in_use))
-        return Step(
-            losses=(mean_over(in_update, cross_entropy(targets, log_p)),),
-            rows=self._record(rows, own_logits, uncertainty, remembered),
+        chosen = Step(
+            losses=(),
+            rows=self._record(rows, logits, uncertainty, remembered),
             clean_sets=(ops.logical_and(clean, ops.logical_not(warm_up)),),
             tallies={"refurbishable": certain},
             labels={"refurbished": ops.where(in_use, remembered, -1)},
-            updates=(Update(targets, in_update),) if self.second_pass else (),
         )
+        return targets, in_update, chosen
 
     def _consult(self, history: Tensor, seen: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """F(x; q) and argmax_j P(j|x; q), from the history alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from datatools.format.dataset import Dataset
+from datatools.seeding import stream
 from trainer import metrics
 from trainer.config import RunConfig
 from trainer.data import EpochOrders, TrainingData
 from trainer.engine import Engine
-from trainer.engine.step import ENGINE_ROWS, engine_memory, suffix
-from trainer.methods.base import Method
+from trainer.engine.step import ENGINE_ROWS, suffix
+from trainer.methods.base import Method, Pass
 from trainer.metrics import EpochRow
 from trainer.reporters.base import Reporter
 from trainer.runs.directory import CHECKPOINT_FILE, RunLog
@@ -84,19 +85,25 @@ class Training:
             run = self.progress.place.run
             if run + 1 == method.num_runs:
                 return
-            memory = {name: rows for name, rows in self.setup.engine.memory.items() if name not in ENGINE_ROWS}
-            self._begin_run(run + 1, *method.restart(memory, self.progress.noise_rate))
+            self._begin_run(run + 1, *method.restart(self._method_memory(), self.progress.noise_rate))
+
+    def _method_memory(self) -> dict[str, np.ndarray]:
+        """What the method remembers of each sample."""
+        setup = self.setup
+        others = {*ENGINE_ROWS, *setup.method.learned(setup.data.num_samples, setup.data.num_classes)}
+        return {name: rows for name, rows in setup.engine.memory.items() if name not in others}
 
     def _begin_run(self, run: int, memory: dict[str, np.ndarray], noise_rate: float) -> None:
-        engine, data = self.setup.engine, self.setup.data
+        engine = self.setup.engine
         engine.reset(run)
-        engine.memory = {**engine_memory(data.num_samples, data.num_classes), **memory}
+        engine.memory = {**engine.start_memory(), **memory}
         self.progress = Progress(Place(run), noise_rate, self.progress.rows)
 
     def _epoch(self) -> None:
         """Train the epoch under way to its end, evaluate, log, and save a checkpoint where one is due."""
         started = time.monotonic()
         self._train_epoch()
+        self._end_epoch()
         row, kept = self._evaluate()
         # The epoch is over: the row is written, and after it the checkpoint that holds the row
         (run, epoch, _), noise_rate, rows = self.progress.place, self.progress.noise_rate, (*self.progress.rows, row)
@@ -113,38 +120,61 @@ class Training:
     def _train_epoch(self) -> None:
         """Train the steps of the epoch under way that are not done."""
         setup, (run, epoch, done) = self.setup, self.progress.place
-        if not done:
+        if done:
+            setup.engine.go_on(run, epoch)
+        else:
             setup.engine.begin_epoch(run, epoch, setup.config.learning_rate_at(epoch))
-        for indices in self._slices(done):
+        passes = self._passes()
+        steps = sum(len(part.indices) for part in passes)
+        for indices, learns in self._slices(passes, done):
             started = time.monotonic()
             schedule = setup.method.schedule(epoch, indices.shape[1], self.progress.noise_rate)
-            sums = setup.engine.train(indices, schedule)
-            seconds = self.progress.seconds + (time.monotonic() - started)
             step = self.progress.place.step
+            sums = setup.engine.train(indices, schedule, step, learns)
+            seconds = self.progress.seconds + (time.monotonic() - started)
             self._check_losses({f"training {key}": sums[key] for key in sums if key.startswith("loss")}, step)
             # The slice is over: a signal that came meanwhile is heard here
             sums = metrics.totals([part for part in (self.progress.sums, sums) if part])
             self.progress = replace(
                 self.progress, place=Place(run, epoch, step + len(indices)), seconds=seconds, sums=sums
             )
-            self.reporter.steps(step + len(indices), setup.steps_per_epoch)
+            self.reporter.steps(step + len(indices), steps)
             if self.stop.signal:
                 self._interrupt(self.stop.signal)
 
-    def _slices(self, done: int) -> Iterator[np.ndarray]:
-        """The epoch's mini-batches from step `done` on.
-
-        On a CPU an epoch can take minutes: it goes in slices, so that progress shows and a signal is heard. On a GPU it
-        goes whole.
-        """
+    def _passes(self) -> Sequence[Pass]:
+        """The passes of the epoch under way."""
         run, epoch, _ = self.progress.place
-        rest = self.orders.of(run, epoch)[done:]
-        size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else self.setup.steps_per_epoch
-        return (rest[start : start + size] for start in range(0, len(rest), size))
+        batches, method = self.orders.of(run, epoch), self.setup.method
+        if type(method).epoch_passes is Method.epoch_passes:
+            return method.epoch_passes(epoch, batches, {}, np.random.default_rng(0))
+        rng = np.random.Generator(stream(self.setup.config.seed, "passes", run, epoch))
+        return method.epoch_passes(epoch, batches, self._method_memory(), rng)
+
+    def _slices(self, passes: Sequence[Pass], done: int) -> Iterator[tuple[np.ndarray, tuple[bool, ...]]]:
+        """The epoch's mini-batches from step `done` on, and what learns from them.
+
+        On a CPU an epoch can take minutes: it goes in slices, so that progress shows and a signal is heard. On a GPU a
+        pass goes whole.
+        """
+        for part in passes:
+            rest, done = part.indices[done:], max(0, done - len(part.indices))
+            size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else max(1, len(rest))
+            for start in range(0, len(rest), size):
+                yield rest[start : start + size], part.learns
 
     def _check_losses(self, losses: dict[str, np.ndarray], first_step: int) -> None:
         run, epoch, _ = self.progress.place
         check_finite(losses, f"{self.setup.directory}: run {run + 1}, epoch {epoch + 1}", first_step)
+
+    def _end_epoch(self) -> None:
+        """What the method does between epochs, on the host."""
+        setup, epoch = self.setup, self.progress.place.epoch
+        if type(setup.method).epoch_end is Method.epoch_end:
+            return
+        memory, labels = self._method_memory(), setup.data.train_labels
+        changed = setup.method.epoch_end(epoch, memory, labels, setup.engine.predict)
+        setup.engine.memory = {**setup.engine.memory, **changed}
 
     def _evaluate(self) -> tuple[EpochRow, dict[str, np.ndarray]]:
         """The row of the epoch that is trained, and what is kept of its run so far."""
@@ -158,7 +188,8 @@ class Training:
             self._check_losses(losses, setup.steps_per_epoch - 1)
             figures |= metrics.evaluation_metrics(split, totals)
             confusion[split] = totals[0]["confusion"]
-        images = float(np.sum(progress.sums["samples"], dtype=np.float64))
+        counts = [sums for key, sums in progress.sums.items() if key.startswith("samples")]
+        images = float(np.sum(counts, dtype=np.float64))
         learning_rate = setup.config.learning_rate_at(epoch)
         row = EpochRow(run + 1, epoch + 1, learning_rate, figures, progress.seconds, images / progress.seconds)
         return row, self._kept(row, confusion["test"])

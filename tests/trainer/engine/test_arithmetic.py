@@ -83,8 +83,8 @@ def test_through_xla_an_epoch_is_one_program_however_it_is_cut(layout: str, tf: 
     engine.memory = engine.start_memory()
     engine.begin_epoch(0, 0, 0.05)
     parts = [engine.train(indices[:1], {}), engine.train(indices[1:], {})]
-    program = engine._train_streamed if engine.streams else engine._train
-    assert program.experimental_get_tracing_count() == 1
+    (program,) = engine._programs.values()
+    assert program.epoch.experimental_get_tracing_count() == 1
     for key, values in whole.items():
         assert len(values) == len(indices)
         np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), values)

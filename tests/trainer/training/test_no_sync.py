@@ -58,7 +58,8 @@ def test_an_epoch_is_one_call_of_one_traced_function_and_is_read_once(
     engine: Any, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     indices, schedule = prepare(engine, 1)
-    compiled, events = engine._train, reads
+    ((learns, program),) = engine._programs.items()
+    compiled, events = program.epoch, reads
     events.clear()
 
     def call(*arguments: Any) -> Any:
@@ -67,16 +68,17 @@ def test_an_epoch_is_one_call_of_one_traced_function_and_is_read_once(
         events.append("return")
         return sums
 
-    monkeypatch.setattr(engine, "_train", call)
+    monkeypatch.setitem(engine._programs, learns, program._replace(epoch=call))
     sums = engine.train(indices, schedule)
     assert events == ["call", "return", "read"]
     assert all(values.shape == (len(indices),) and len(indices) > 2 for values in sums.values())
     assert compiled.experimental_get_tracing_count() == 1
-    assert engine._step.experimental_get_tracing_count() == 1
+    assert program.step.experimental_get_tracing_count() == 1
 
 
 def test_no_operation_of_the_traced_epoch_reaches_out_to_the_host(tf: Any, engine: Any) -> None:
-    graph = engine._train.get_concrete_function().graph.as_graph_def()
+    (program,) = engine._programs.values()
+    graph = program.epoch.get_concrete_function().graph.as_graph_def()
     operations = {node.op for node in graph.node}
     operations |= {node.op for function in graph.library.function for node in function.node_def}
     assert {"Conv2D", "ResourceScatterUpdate"} <= operations
