@@ -48,7 +48,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     registry = copy / "trainer" / "methods" / "__init__.py"
     text = registry.read_text(encoding="utf-8")
     text = text.replace("from trainer.methods.selfie", f"{line}from trainer.methods.selfie")
-    registry.write_text(text.replace("CoTeaching, Selfie)", "CoTeaching, Selfie, LeaveOut)"), encoding="utf-8")
+    registry.write_text(text.replace("        Selfie,", "        Selfie,\n        LeaveOut,"), encoding="utf-8")
     return copy
 
 
