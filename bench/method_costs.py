@@ -89,20 +89,22 @@ def random_data(count: int) -> TrainingData:
 
 
 def run_config(method: str, engine: str, network: str) -> RunConfig:
-    return RunConfig(
-        method=method,
-        network=network,
-        preset="quick",
-        epochs=100,
-        batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
-        drop_epochs=(),
-        noise_rate=0.4,
-        noise_rate_from="bench",
-        seed=0,
-        engine=engine,
-        device="cpu",
-        method_settings={},
+    return RunConfig.from_json(
+        {
+            "method": method,
+            "network": network,
+            "preset": "quick",
+            "epochs": 100,
+            "batch_size": BATCH_SIZE,
+            "learning_rate": LEARNING_RATE,
+            "drop_epochs": [],
+            "noise_rate": 0.4,
+            "noise_rate_from": "bench",
+            "seed": 0,
+            "engine": engine,
+            "device": "cpu",
+            "method_settings": {},
+        }
     )
 
 

@@ -37,22 +37,24 @@ def main() -> None:
 
 def make(case: dict[str, Any]) -> tuple[Any, RunConfig, TrainingData]:
     """The engine with random data: as many samples as the steps of an epoch take."""
-    config = RunConfig(
-        method=case.get("method", "default"),
-        network=case["network"],
-        preset="paper",
-        epochs=RUN_EPOCHS,
-        batch_size=case["batch_size"],
-        learning_rate=0.01,
-        drop_epochs=(),
-        noise_rate=NOISE_RATE,
-        noise_rate_from="bench",
-        seed=0,
-        engine=case["engine"],
-        device=case.get("device", "auto"),
-        precision=case.get("precision", "float32"),
-        deterministic=case.get("deterministic", False),
-        method_settings=case.get("settings", {}),
+    config = RunConfig.from_json(
+        {
+            "method": case.get("method", "default"),
+            "network": case["network"],
+            "preset": "paper",
+            "epochs": RUN_EPOCHS,
+            "batch_size": case["batch_size"],
+            "learning_rate": 0.01,
+            "drop_epochs": [],
+            "noise_rate": NOISE_RATE,
+            "noise_rate_from": "bench",
+            "seed": 0,
+            "engine": case["engine"],
+            "device": case.get("device", "auto"),
+            "precision": case.get("precision", "float32"),
+            "deterministic": case.get("deterministic", False),
+            "method_settings": case.get("settings", {}),
+        }
     )
     random = np.random.default_rng(0)
     count, size = case["steps"] * case["batch_size"], case["image_size"]

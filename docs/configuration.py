@@ -8,39 +8,44 @@ from pathlib import Path
 from typing import Any
 
 from trainer.commands.run import common_options
-from trainer.config import PRESETS, RunConfig
+from trainer.config import RunConfig
 from trainer.methods import METHODS
 from trainer.networks import NETWORKS
+from trainer.presets import PRESETS
 from trainer.settings import VARIANTS, Derived, Setting, option_name, settings_of
 
 PAGE = Path(__file__).with_suffix(".md")
-EPOCHS = {name: preset.values["epochs"] for name, preset in PRESETS.items()}
+SHOWN = ("paper", "quick")
+"""The presets that have columns in the table of all settings; another table has all presets."""
 
 
 def settings_table() -> Iterator[Sequence[str]]:
     """A row an option: those of all methods, then those of some."""
-    yield "setting", "of", *(f"`{preset}`" for preset in PRESETS), "the default is from", "meaning"
+    yield "setting", "of", *(f"`{preset}`" for preset in SHOWN), "the default is from", "meaning"
     run_settings = settings_of(RunConfig)
     for option in common_options():
         name = option.name or ""
         if name in run_settings:
-            defaults = [_default(run_settings[name], {"preset": preset}) for preset in PRESETS]
+            defaults = [_default(run_settings[name], {"preset": preset}) for preset in SHOWN]
             source, meaning = run_settings[name].source, run_settings[name].help
         else:
             meaning, _, default = (option.help or "").partition("  [default: ")
-            defaults = [default.rstrip("]") or ("off" if option.is_flag else str(option.default))] * len(PRESETS)
+            defaults = [default.rstrip("]") or ("off" if option.is_flag else str(option.default))] * len(SHOWN)
             source = "ours"
         variable = f" Variable `{option.envvar}`." if option.envvar else ""
         yield f"`{option.opts[0]}`", "all", *defaults, source, meaning + variable
     for method in METHODS.values():
         for name, setting in settings_of(method).items():
-            defaults = [_default(setting, {"epochs": epochs}, method) for epochs in EPOCHS.values()]
+            epochs = [PRESETS[preset].values["epochs"] for preset in SHOWN]
+            defaults = [_default(setting, {"epochs": number}, method) for number in epochs]
             yield f"`{option_name(name)}`", method.name, *defaults, setting.source, setting.help
 
 
 def _default(setting: Setting, values: Mapping[str, Any], method: Any = None) -> str:
     """The default of a setting under the papers' variant; in words where it depends on the dataset."""
     context = {"variant": VARIANTS[0], **values}
+    if "preset" in values:
+        context["epochs"] = PRESETS[values["preset"]].values["epochs"]
     if method is not None:  # a default may follow from other settings of the method
         context |= vars(method.from_settings(values["epochs"], {}))
     try:
@@ -48,6 +53,17 @@ def _default(setting: Setting, values: Mapping[str, Any], method: Any = None) ->
     except KeyError:
         value = setting.default
     return setting.text_of(value)
+
+
+def presets_table() -> Iterator[Sequence[str]]:
+    """A row a setting in which presets differ, after where each is from."""
+    yield "", *(f"`{name}`" for name in PRESETS)
+    for name in ("source", "noise", "reported"):
+        yield name, *(getattr(preset, name) for preset in PRESETS.values())
+    for name, setting in settings_of(RunConfig).items():
+        defaults = [_default(setting, {"preset": preset}) for preset in PRESETS]
+        if name != "preset" and len(set(defaults)) > 1:
+            yield f"`{option_name(name)}`", *defaults
 
 
 def variants_table() -> Iterator[Sequence[str]]:
@@ -74,7 +90,7 @@ def networks_table() -> Iterator[Sequence[str]]:
         yield f"`{name}`", f"{network.parameters:,}", network.title
 
 
-TABLES = {"settings": settings_table, "variants": variants_table, "networks": networks_table}
+TABLES = {"settings": settings_table, "presets": presets_table, "variants": variants_table, "networks": networks_table}
 
 
 def render(page: str) -> str:

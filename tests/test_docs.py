@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import cli
-from trainer.config import DROP_POINTS, PRESETS, RunConfig, resolve
+from trainer.config import RunConfig, resolve
 from trainer.engine.step import ENGINE_ROWS
 from trainer.methods import METHODS
 from trainer.metrics import columns
@@ -108,7 +108,7 @@ def test_the_table_of_settings_has_every_option_with_its_defaults(method: str) -
     (context,) = (c for c in every_command() if c.command_path == f"trainer run {method}")
     own_settings = settings_of(METHODS[method])
     clean: Any = SimpleNamespace(metadata=SimpleNamespace(noise=None, labels="clean"))
-    configs = [resolve(method, clean, preset=preset) for preset in PRESETS]
+    configs = [resolve(method, clean, preset=preset) for preset in ("paper", "quick")]
     shown = set()
     for option in context.command.params:
         name = option.name or ""
@@ -119,15 +119,6 @@ def test_the_table_of_settings_has_every_option_with_its_defaults(method: str) -
             assert list(rows[key][2:4]) == [own_settings[name].text_of(value) for value in values], key
         assert all(rows[key][2:]), f"{key}: without default, source or meaning"
     assert {key for key in rows if key[1] in ("all", method)} == shown
-
-
-def test_what_no_option_changes_is_on_the_configuration_page() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    fields = RunConfig.__dataclass_fields__
-    assert fields["weight_decay"].default == 5e-4
-    assert "5e-4" in page
-    assert f"Nesterov momentum {fields['momentum'].default}" in page
-    assert f"x {fields['drop_factor'].default} from {DROP_POINTS[0]:.0%} and again from {DROP_POINTS[1]:.0%}" in page
 
 
 def test_every_method_and_its_options_are_on_the_algorithms_page() -> None:

@@ -37,7 +37,7 @@ TRAINER_LAYERS = [
     {"metrics"},
     {"engine"},
     {"data", "config"},
-    {"methods", "networks", "augmentation"},
+    {"methods", "networks", "augmentation", "presets", "recipe"},
     {"settings"},
     {"ops", "errors"},
 ]

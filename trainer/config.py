@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from datatools.format.dataset import Dataset
+from trainer.augmentation import AUGMENTATIONS
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.networks import NETWORKS
+from trainer.presets import PRESETS, epochs_at, from_preset, late_momentum_of, presets_text
+from trainer.recipe import SCHEDULES, learning_rate_at
 from trainer.settings import VARIANTS, Derived, Setting, resolve_settings, setting, settings_of
 
 ENGINES = {
@@ -23,9 +25,7 @@ ENGINES = {
 }
 """What can train, as "module:class"; loaded by `trainer.engine` when a run starts."""
 PRECISIONS = ("float32", "tf32", "bfloat16")
-DROP_POINTS = (0.5, 0.75)
-"""At which shares of the epochs the learning rate drops (SELFIE, section 4.1)."""
-DROP_FACTOR = 0.2
+OPTIMIZERS = ("sgd", "adam", "adamw")
 CHECKPOINT_EVERY = Setting(
     "Epochs from one checkpoint to the next; Ctrl-C and SIGTERM save one too.",
     default=1,
@@ -37,39 +37,9 @@ CHECKPOINT_EVERY = Setting(
 """The one setting of how a run is done, not of what it is, that a sweep has too."""
 COMPILATION_CACHE_VARIABLE = "TRAINER_COMPILATION_CACHE"
 """Environment variable with the folder in which compiled steps are kept, or "off"."""
+ALWAYS_STORED = ("network", "preset", "epochs", "batch_size", "learning_rate", "noise_rate", "seed", "engine")
+"""The settings that every config.json has, whatever version wrote it."""
 _DEVICE = re.compile(r"auto|cpu|gpu(:\d{1,4})?")
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Values, by name, for the settings that are not given."""
-
-    title: str
-    values: Mapping[str, Any]
-
-
-PRESETS = {
-    "paper": Preset(
-        "the protocol of the SELFIE paper; wants a GPU",
-        {"network": "densenet-25-12", "epochs": 100, "batch_size": 128, "learning_rate": 0.1},
-    ),
-    "quick": Preset(
-        "the same with a small network and fewer epochs; suits a CPU",
-        {"network": "small-cnn", "epochs": 40, "batch_size": 128, "learning_rate": 0.1},
-    ),
-}
-
-
-def _presets() -> str:
-    return "; ".join(
-        f"{name}: {preset.title} ({preset.values['network']}, {preset.values['epochs']} epochs, batch "
-        f"{preset.values['batch_size']}, learning rate {preset.values['learning_rate']:g})"
-        for name, preset in PRESETS.items()
-    )
-
-
-def _preset_s(name: str) -> Derived:
-    return Derived("the preset's", lambda values: PRESETS[values["preset"]].values[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,45 +48,51 @@ class RunConfig:
 
     Attributes:
         epochs: of each run; a method that restarts trains so many several times.
-        batch_size: the largest mini-batch; sizes differ by at most one (see `data.epoch_order`).
-        learning_rate: the first one; it is multiplied by `drop_factor` at each epoch (from 0) in `drop_epochs`.
+        batch_size: the largest mini-batch (see `data.epoch_order`).
+        learning_rate, schedule, drop_epochs, decay_from, …: see `trainer.recipe`; epochs count from 0.
         noise_rate: τ, what the method is told of the share of wrong labels; `noise_rate_from`: who told.
         method_settings: the method's own settings, resolved.
-        weight_decay: factor w of the penalty ½ w ‖v‖² on every trainable variable v.
+        weight_decay: factor w of the penalty ½ w ‖v‖² on every trainable variable v; of "adamw", the share by which
+            each v shrinks a step, times the learning rate.
     """
 
     method: str
     network: str = setting(
         "Which network.",
-        default=_preset_s("network"),
+        default=from_preset("network"),
         source="SELFIE, section 4.1; ours",
         choices=NETWORKS,
     )
     preset: str = setting(
-        f"Values for what is not given. {_presets()}.", default="paper", source="ours", choices=PRESETS
+        f"Values for what is not given. {presets_text()}.", default="paper", source="ours", choices=PRESETS
     )
     epochs: int = setting(
         "Epochs of each run; a method that restarts trains them several times.",
-        default=_preset_s("epochs"),
+        default=from_preset("epochs"),
         source="SELFIE, section 4.1; ours",
         minimum=1,
         metavar="E",
     )
     batch_size: int = setting(
         "Images a step, at most; 2 at least, for batch norm.",
-        default=_preset_s("batch_size"),
+        default=from_preset("batch_size"),
         source="SELFIE, section 4.1",
         minimum=2,
         metavar="B",
     )
     learning_rate: float = setting(
-        "First learning rate; a fifth of it from 50%, a 25th from 75% of the epochs.",
-        default=_preset_s("learning_rate"),
+        "First learning rate.",
+        default=from_preset("learning_rate"),
         source="SELFIE, section 4.1",
         above=0,
         metavar="LR",
     )
-    drop_epochs: tuple[int, ...]
+    drop_epochs: tuple[int, ...] = setting(
+        "Epochs at whose start the learning rate drops, schedule step.",
+        default=Derived("the preset's shares of the epochs", lambda values: epochs_at(values, "drop_points")),
+        source="SELFIE, section 4.1: 50% and 75%",
+        metavar="E,E",
+    )
     noise_rate: float = setting(
         "Share of wrong labels that the method is told, in [0, 1); estimated: what `trainer estimate-noise` found. "
         "Not every method makes use of it.",
@@ -194,8 +170,22 @@ class RunConfig:
         metavar="MIB",
         changes_no_result=True,
     )
-    drop_factor: float = DROP_FACTOR
-    momentum: float = 0.9
+    drop_factor: float = setting(
+        "Factor of the learning rate at each drop.",
+        default=from_preset("drop_factor"),
+        source="SELFIE, section 4.1",
+        above=0,
+        maximum=1,
+        metavar="F",
+    )
+    momentum: float = setting(
+        "Momentum of SGD, in [0, 1); β1 of Adam and AdamW.",
+        default=0.9,
+        source="SELFIE's code",
+        minimum=0,
+        below=1,
+        metavar="M",
+    )
     momentum_form: str = setting(
         "What stays when the learning rate drops. velocity: past steps as they were (Keras); accumulator: past "
         "gradients, so that steps shrink with the rate (TensorFlow 1, PyTorch).",
@@ -204,7 +194,71 @@ class RunConfig:
         source="Keras; `accumulator` is SELFIE's code and PyTorch",
         choices=("velocity", "accumulator"),
     )
-    weight_decay: float = 5e-4
+    weight_decay: float = setting(
+        "Penalty on the weights: w in ½ w ‖v‖², v every trainable variable, batch norm's too; of adamw, the share by "
+        "which v shrinks a step, times the learning rate.",
+        default=from_preset("weight_decay"),
+        source="SELFIE's code",
+        minimum=0,
+        metavar="W",
+    )
+    optimizer: str = setting(
+        "What follows the gradient.", default=from_preset("optimizer"), source="SELFIE's code", choices=OPTIMIZERS
+    )
+    nesterov: bool = setting(
+        "Nesterov's form of SGD's momentum.", default=from_preset("nesterov"), source="SELFIE's code", switches_off=True
+    )
+    schedule: str = setting(
+        "How the learning rate goes on from the first. step: falls at --drop-epochs; cosine: half a cosine to "
+        "--final-learning-rate; linear: down to 0 from --decay-from on; warm-restarts: half a cosine each "
+        "--restart-period; constant.",
+        default=from_preset("schedule"),
+        source="SELFIE, section 4.1",
+        choices=SCHEDULES,
+    )
+    decay_from: int = setting(
+        "Epochs before the learning rate falls, schedule linear.",
+        default=Derived("40% of the epochs", lambda values: epochs_at(values, "decay_point")[0]),
+        source="Co-teaching's code: 80 of 200",
+        minimum=0,
+        metavar="E",
+    )
+    late_momentum: float | None = setting(
+        "β1 of Adam and AdamW from --decay-from on, schedule linear.",
+        default=Derived("the preset's", late_momentum_of),
+        none="as before",
+        source="Co-teaching's code has 0.1",
+        minimum=0,
+        below=1,
+        metavar="M",
+    )
+    restart_period: int = setting(
+        "Epochs from one restart of the learning rate to the next, schedule warm-restarts.",
+        default=10,
+        source="ELR's code",
+        minimum=1,
+        metavar="E",
+    )
+    final_learning_rate: float = setting(
+        "Learning rate that the cosine schedules end at.",
+        default=0.0,
+        source="SGDR",
+        minimum=0,
+        metavar="LR",
+    )
+    learning_rate_warm_up: int = setting(
+        "Steps in which the learning rate rises to the first one, in each run.",
+        default=0,
+        source="ours",
+        minimum=0,
+        metavar="STEPS",
+    )
+    augmentation: str = setting(
+        "What happens to each training image, by random numbers of its own; `docs/augmentation.md`.",
+        default=from_preset("augmentation"),
+        source="SELFIE, section 4.1: none",
+        choices=AUGMENTATIONS,
+    )
 
     def __post_init__(self) -> None:
         for name, declared in settings_of(RunConfig).items():
@@ -213,6 +267,8 @@ class RunConfig:
                 declared.check(name, getattr(self, name))
             else:
                 declared.check_type(name, getattr(self, name))
+        if self.late_momentum is not None and self.optimizer == "sgd":
+            raise TrainerError(f"--late-momentum {self.late_momentum}: goes with --optimizer adam or adamw")
         if _DEVICE.fullmatch(self.device) is None:
             raise TrainerError(f"--device {self.device}: auto, cpu, gpu or gpu:N is expected")
 
@@ -228,15 +284,29 @@ class RunConfig:
         return METHODS[self.method].from_settings(self.epochs, self.method_settings, self.variant)
 
     def learning_rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        drops = sum(epoch >= drop for drop in self.drop_epochs)
-        return self.learning_rate * self.drop_factor**drops
+        """The learning rate of an epoch, counted from 0, without warm-up."""
+        return learning_rate_at(self, epoch)
 
     def velocity_factor_at(self, epoch: int) -> float:
         """By what the velocity of the optimizer is multiplied before an epoch, counted from 0; see `momentum_form`."""
-        if self.momentum_form == "velocity" or not epoch:
+        if self.momentum_form == "velocity" or self.optimizer != "sgd" or not epoch:
             return 1.0
         return self.learning_rate_at(epoch) / self.learning_rate_at(epoch - 1)
+
+    def momentum_at(self, epoch: int) -> float:
+        """The momentum of an epoch, counted from 0."""
+        late = self.schedule == "linear" and self.late_momentum is not None and epoch >= self.decay_from
+        return self.late_momentum if late and self.late_momentum is not None else self.momentum
+
+    def departures(self) -> dict[str, Any]:
+        """The settings that are not the preset's, by name."""
+        values = {**vars(self), "preset": self.preset}
+        return {
+            name: getattr(self, name)
+            for name, setting in settings_of(RunConfig).items()
+            if name in PRESETS[self.preset].values or name in ("drop_epochs", "decay_from")
+            if getattr(self, name) != setting.default_for(values)
+        }
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for config.json."""
@@ -251,11 +321,17 @@ class RunConfig:
         """
         names = {field.name for field in dataclasses.fields(cls)}
         known = {key: value for key, value in values.items() if key in names}
-        known["device"] = values.get("device_asked", values["device"])
-        for name, kind in (("method", str), ("noise_rate_from", str), ("method_settings", dict), ("drop_epochs", list)):
+        known["device"] = values.get("device_asked", values.get("device", "auto"))
+        for name, kind in (("method", str), ("noise_rate_from", str), ("method_settings", dict)):
             if not isinstance(known[name], kind):
                 raise TypeError(f"{name} is {known[name]!r:.60}")
-        return cls(**{**known, "drop_epochs": tuple(int(epoch) for epoch in known["drop_epochs"])})
+        for name, declared in settings_of(RunConfig).items():
+            if declared.kind is tuple and isinstance(known.get(name), list):
+                known[name] = tuple(known[name])
+            if name not in known and name not in ALWAYS_STORED:
+                # a run of before this was a setting had the default of its preset
+                known[name] = declared.default_for({"variant": "paper", **known})
+        return cls(**known)
 
 
 def gpu_number(device: str, count: int) -> int | None:
@@ -315,7 +391,6 @@ def resolve(
     made = METHODS[method].from_settings(values["epochs"], method_options or {}, values["variant"])
     return RunConfig(
         method=method,
-        drop_epochs=tuple(math.ceil(point * values["epochs"]) for point in DROP_POINTS),
         noise_rate_from=noise_rate_from or "--noise-rate",
         method_settings=dataclasses.asdict(made),
         **values,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import types
 import typing
@@ -29,7 +30,7 @@ its first release (May 2019).
 docs/decisions/0013-official-variants.md
 """
 _METADATA_KEY = "setting"
-_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "whole numbers"}
 
 
 class Derived(NamedTuple):
@@ -58,7 +59,9 @@ class Setting:
         none: what None means, in words, where a setting may be None.
         environment: the environment variable that is read where the option is not given.
         changes_no_result: a resumed run may have another value.
-        kind: int, float, bool or str, from the field's annotation; optional: it may be None.
+        switches_off: a bool that is on by default for somebody, so that the command line has --no-NAME too.
+        kind: int, float, bool, str or tuple (of ascending whole numbers), from the field's annotation; optional: it
+            may be None.
     """
 
     help: str
@@ -74,6 +77,7 @@ class Setting:
     none: str = "none"
     environment: str | None = None
     changes_no_result: bool = False
+    switches_off: bool = False
     kind: type = str
     optional: bool = False
 
@@ -100,6 +104,8 @@ class Setting:
             return self.none
         if isinstance(value, bool):
             return "on" if value else "off"
+        if isinstance(value, tuple):
+            return ",".join(map(str, value)) or "none"
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     def check(self, name: str, value: Any) -> None:
@@ -117,9 +123,14 @@ class Setting:
         accepted = (int, float) if self.kind is float else self.kind
         if is_bool != (self.kind is bool) or not isinstance(value, accepted):
             raise TrainerError(f"{option_name(name)} {value!r:.60}: {_KIND_NAMES[self.kind]} is expected")
+        if isinstance(value, tuple) and not all(type(item) is int for item in value):
+            raise TrainerError(f"{option_name(name)} {value!r:.60}: whole numbers are expected")
 
     def _expected(self, value: Any) -> str:
         """What the value should be, or "" where it is so; not-a-number is within no bounds."""
+        if self.kind is tuple:
+            ascending = all(low <= high for low, high in itertools.pairwise((1, *value)))
+            return "" if ascending else "whole numbers above 0 in ascending order"
         if self.choices is not None:
             return "" if value in self.choices else f"one of {', '.join(self.choices)}"
         if self.kind is float and not math.isfinite(value):
@@ -179,6 +190,8 @@ def _kind(annotation: Any) -> tuple[type, bool]:
     """The plain type of an annotation such as `int | None`, and whether it may be None."""
     if isinstance(annotation, type):
         return annotation, False
+    if typing.get_origin(annotation) is tuple:
+        return tuple, False
     (kind,) = (part for part in typing.get_args(annotation) if part is not type(None))
     return kind, True
 

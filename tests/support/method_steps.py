@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.contract import step_of
 from trainer.engine import load_backend
 from trainer.methods import METHODS
 from trainer.methods.base import Method, Step
@@ -42,7 +43,7 @@ def play(engine: str) -> Arrays:
                 schedule = {k: np.float32(v) for k, v in method.schedule(epoch, SAMPLES, 0.3).items()}
                 logits = tuple(_logits(random, kind) for _ in range(method.num_networks))
                 step, gradients = step_and_gradients(labels, logits, rows, schedule)
-                rows = {key: np.asarray(values) for key, values in step.rows.items()}
+                rows |= {key: np.asarray(values) for key, values in step.rows.items()}
                 arrays = _arrays(step, gradients)
                 played |= {f"{name}/{kind}/{number}/{what}": values for what, values in arrays.items()}
     return played
@@ -62,7 +63,7 @@ def _in_tensorflow(method: Method) -> Callable[..., Taken]:
     def graph(labels: Any, logits: Any, rows: Any, schedule: Any) -> Any:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(logits)
-            step = method.step(labels, logits, rows, schedule)
+            step = step_of(method, labels, logits, rows, schedule)
         zero = tf.UnconnectedGradients.ZERO
         return step, [tape.gradient(loss, logits, unconnected_gradients=zero) for loss in step.losses]
 
@@ -73,7 +74,7 @@ def _in_jax(method: Method) -> Callable[..., Taken]:
     import jax
 
     def losses(logits: Any, labels: Any, rows: Any, schedule: Any) -> tuple[Any, Step]:
-        step = method.step(labels, logits, rows, schedule)
+        step = step_of(method, labels, logits, rows, schedule)
         return step.losses, step
 
     compiled = jax.jit(jax.jacrev(losses, has_aux=True))

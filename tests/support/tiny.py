@@ -132,7 +132,7 @@ def run_config(method: str = "default", network: str = "small-cnn", epochs: int 
         "engine": "tensorflow",
         "method_settings": {},
     }
-    return RunConfig(method=method, network=network, epochs=epochs, **{**values, **settings})
+    return RunConfig.from_json({"method": method, "network": network, "epochs": epochs, **values, **settings})
 
 
 def tensorflow_engine(

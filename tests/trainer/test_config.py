@@ -12,12 +12,13 @@ import pytest
 
 from datatools.format.dataset import Dataset
 from tests.support.tiny import examples, metadata, run_config, write_dataset
-from trainer.config import PRESETS, RunConfig, resolve
+from trainer.config import RunConfig, resolve
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.default import Default
 from trainer.methods.selfie import Selfie
 from trainer.networks import NETWORKS
+from trainer.presets import PRESETS
 
 
 def dataset(labels: str = "noisy", realised: float = 0.25) -> Dataset:

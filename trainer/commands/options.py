@@ -35,7 +35,8 @@ def setting_option(name: str, setting: Setting, default: Any = None) -> click.Op
         "show_envvar": setting.environment is not None,
     }
     if setting.kind is bool:
-        return click.Option([option_name(name)], is_flag=True, **keywords)
+        switch = f"{option_name(name)}/--no-{option_name(name)[2:]}"
+        return click.Option([switch if setting.switches_off else option_name(name)], is_flag=True, **keywords)
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         if value is not None:
@@ -68,6 +69,8 @@ def _click_type(setting: Setting) -> click.ParamType:
     """The type of a value; a number's bounds are shown in the help, and looked at by `Setting.check`."""
     if setting.kind is str:
         return click.STRING
+    if setting.kind is tuple:
+        return _Numbers()
     bounds: dict[str, Any] = {
         "min": setting.above if setting.minimum is None else setting.minimum,
         "max": setting.below if setting.maximum is None else setting.maximum,
@@ -75,6 +78,20 @@ def _click_type(setting: Setting) -> click.ParamType:
         "max_open": setting.below is not None,
     }
     return _Int(**bounds) if setting.kind is int else _Float(**bounds)
+
+
+class _Numbers(click.ParamType):
+    """Whole numbers with commas between."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(",") if part.strip())
+        except ValueError:
+            self.fail(f"'{value}' is not a list of whole numbers with commas between", param, ctx)
 
 
 class _Int(click.IntRange):

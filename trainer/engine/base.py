@@ -12,6 +12,8 @@ import keras
 import numpy as np
 
 from datatools.seeding import stream
+from trainer import ops
+from trainer.augmentation import AUGMENTATIONS, draw
 from trainer.config import RunConfig
 from trainer.data import Images, TrainingData
 from trainer.engine import EvaluationTotals
@@ -26,11 +28,16 @@ from trainer.engine.variables import (
     named_weights,
 )
 from trainer.errors import TrainerError
-from trainer.methods.base import Batch, Learned, Method
+from trainer.methods.base import TRAIN_VIEW, Batch, Method
 from trainer.networks import build_network
 from trainer.ops import Tensor
+from trainer.recipe import warm_up_factors
 
 EVALUATION_BATCH = 500
+NUMBERS, LEARNING_RATE = "numbers/", "learning_rate"
+"""Among a step's inputs: before the number of the view that an augmentation's numbers are for; the learning rate."""
+MOMENTUM = "engine/momentum"
+"""Among the scalars of an epoch, where the momentum changes."""
 DRAWS = "draws/"
 """Before the names of `Method.draw` among a step's inputs."""
 STREAM_SHARE = 8
@@ -72,6 +79,8 @@ class BaseEngine(ABC):
             self._images = None if self.streams else self._put(data.train_images)
             splits = () if self.streams else data.held_out
             self._held_out = {split: list(self._held_out_on_device(split)) for split in splits}
+        names = (config.augmentation if view == TRAIN_VIEW else view for view in method.views)
+        self._augmentations = tuple(AUGMENTATIONS[name] for name in names)
         self._learned = method.learned(data.num_samples, data.num_classes)
         self._sum_keys: dict[tuple[bool, ...], tuple[str, ...]] = {}
         """The sums of a step in the order in which it gives them, by what learns; known once it is traced."""
@@ -152,10 +161,25 @@ class BaseEngine(ABC):
         return build_network(config.network, data.image_shape, data.num_classes, rng, config.precision)
 
     def make_optimizer(self, network: Network) -> Optimizer:
-        """SGD with Nesterov momentum, built for `network`."""
-        optimizer = keras.optimizers.SGD(self.config.learning_rate, momentum=self.config.momentum, nesterov=True)
+        """What `config.optimizer` names, built for `network`."""
+        config = self.config
+        if config.optimizer == "sgd":
+            optimizer = keras.optimizers.SGD(config.learning_rate, config.momentum, config.nesterov)
+        else:
+            # PyTorch's epsilon; Keras' AdamW would not let weight decay follow a learning rate that rises step by step
+            optimizer = keras.optimizers.Adam(config.learning_rate, config.momentum, epsilon=1e-8)
         optimizer.build(network.trainable_variables)
         return optimizer
+
+    @property
+    def weight_penalty(self) -> float:
+        """Weight decay as a part of the gradient: of every optimizer but AdamW."""
+        return 0.0 if self.config.optimizer == "adamw" else self.config.weight_decay
+
+    @property
+    def weight_shrinkage(self) -> float:
+        """Weight decay beside the gradient, AdamW's: the share that weights lose a step, times the learning rate."""
+        return self.config.weight_decay if self.config.optimizer == "adamw" else 0.0
 
     def start_memory(self) -> dict[str, np.ndarray]:
         """See `trainer.engine.Engine`."""
@@ -235,12 +259,33 @@ class BaseEngine(ABC):
 
     def _inputs(self, first_step: int, steps: int, batch_size: int) -> dict[str, np.ndarray]:
         """What each step is given beside its indices, (steps, …) each, a function of (seed, run, epoch, step)."""
-        if type(self.method).draw is Method.draw:
-            return {}
-        places = [(*self._epoch, first_step + step) for step in range(steps)]
-        generators = [np.random.Generator(stream(self.config.seed, "draws", *place)) for place in places]
-        draws = [self.method.draw(rng, batch_size) for rng in generators]
-        return {f"{DRAWS}{name}": np.stack([draw[name] for draw in draws]) for name in draws[0]}
+        config, (run, epoch) = self.config, self._epoch
+        inputs: dict[str, np.ndarray] = {}
+        for view, augmentation in enumerate(self._augmentations):
+            if augmentation.numbers:
+                place = (config.seed, run, epoch, steps, batch_size, first_step, view)
+                inputs[f"{NUMBERS}{view}"] = draw(augmentation, *place)
+        if config.learning_rate_warm_up:
+            before = epoch * -(-self.data.num_samples // config.batch_size)
+            factors = warm_up_factors(config, before + first_step, steps)
+            inputs[LEARNING_RATE] = (config.learning_rate_at(epoch) * factors).astype(np.float32)
+        if type(self.method).draw is not Method.draw:
+            places = [(run, epoch, first_step + step) for step in range(steps)]
+            generators = [np.random.Generator(stream(config.seed, "draws", *place)) for place in places]
+            draws = [self.method.draw(rng, batch_size) for rng in generators]
+            inputs |= {f"{DRAWS}{name}": np.stack([part[name] for part in draws]) for name in draws[0]}
+        return inputs
+
+    def _batch(self, labels: Tensor, images: Tensor, inputs: dict[str, Tensor], learns: tuple[bool, ...]) -> Batch:
+        """What a step is given, of (B, H, W, C) uint8 images and its inputs."""
+        views = []
+        for view, augmentation in enumerate(self._augmentations):
+            seen = images
+            if augmentation.numbers:
+                seen = augmentation.apply(ops.cast(images, "float32"), inputs[f"{NUMBERS}{view}"])
+            views.append(standardise(seen))
+        draws = {name.removeprefix(DRAWS): value for name, value in inputs.items() if name.startswith(DRAWS)}
+        return Batch(labels, tuple(views), draws, learns)
 
     def predict(self, number: int) -> np.ndarray:
         count, size = self.data.num_samples, EVALUATION_BATCH
@@ -257,8 +302,30 @@ class BaseEngine(ABC):
             probabilities[start : start + size] = piece[: count - start]
         return probabilities
 
+    def is_shared(self, key: str) -> bool:
+        """Whether a memory of this name is the same for all samples."""
+        return key in self.method.shared or (key in self._learned and self._learned[key].shared)
+
     def _scalars(self, schedule: dict[str, float]) -> dict[str, Tensor]:
+        if self._momentum_changes:
+            schedule = {**schedule, MOMENTUM: self.config.momentum_at(self._epoch[1])}
         return {key: self._put(np.float32(value)) for key, value in schedule.items()}
+
+    @property
+    def _momentum_changes(self) -> bool:
+        return self.config.schedule == "linear" and self.config.late_momentum is not None
+
+    @contextmanager
+    def _momentum(self, optimizer: Optimizer, schedule: dict[str, Tensor]) -> Iterator[None]:
+        """Let Adam take the epoch's momentum while it is traced, where that changes."""
+        if MOMENTUM not in schedule:
+            yield
+            return
+        optimizer.beta_1 = schedule[MOMENTUM]
+        try:
+            yield
+        finally:
+            optimizer.beta_1 = self.config.momentum
 
     def evaluate(self, split: str = "test") -> list[EvaluationTotals]:
         with out_of_memory(*self.memory_errors), self._arithmetic():
@@ -318,17 +385,6 @@ class BaseEngine(ABC):
 
     def _read(self, indices: np.ndarray) -> np.ndarray:
         return self.data.train_images[indices.reshape(-1)].reshape(*indices.shape, *self.data.image_shape)
-
-
-def is_shared(learned: dict[str, Learned], key: str) -> bool:
-    """Whether a memory of this name is learned, and the same for all samples."""
-    return key in learned and learned[key].shared
-
-
-def step_batch(labels: Tensor, images: Tensor, inputs: dict[str, Tensor], learns: tuple[bool, ...]) -> Batch:
-    """What a step is given, of (B, H, W, C) uint8 images and its inputs."""
-    draws = {name.removeprefix(DRAWS): value for name, value in inputs.items() if name.startswith(DRAWS)}
-    return Batch(labels, (standardise(images),), draws, learns)
 
 
 def evaluation_totals(batches: list[dict[str, np.ndarray]]) -> EvaluationTotals:

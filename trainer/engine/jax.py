@@ -23,7 +23,7 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import BaseEngine, is_shared, out_of_memory, step_batch
+from trainer.engine.base import LEARNING_RATE, BaseEngine, out_of_memory
 from trainer.engine.compilation_cache import keep_compiled
 from trainer.engine.jax_learner import Learner, TracedNetwork, Values
 from trainer.engine.step import averaged, descended, evaluation_sums, run_method, standardise
@@ -230,8 +230,8 @@ class JaxEngine(BaseEngine):
         # Gather
         values, memory = state
         labels = {name: _taken(whole, row) for name, whole in labels.items()}
-        batch = step_batch(labels["given"], images, inputs, learns)
-        rows = {key: whole if is_shared(self._learned, key) else _taken(whole, row) for key, whole in memory.items()}
+        batch = self._batch(labels["given"], images, inputs, learns)
+        rows = {key: whole if self.is_shared(key) else _taken(whole, row) for key, whole in memory.items()}
 
         # Forward, and the method's choice and losses
         def losses_of(weights: list[list[Tensor]], learned: Values) -> tuple[Any, tuple[Values, Values, Values]]:
@@ -253,7 +253,13 @@ class JaxEngine(BaseEngine):
         for place, number in enumerate(learning):
             this_loss = tuple(jnp.full_like(loss, float(other == place)) for other, loss in enumerate(losses))
             gradients = backward(this_loss)[0][number]
-            values |= self._learners[number].updated(values, gradients, self.config.weight_decay)
+            optimizer = self.optimizers[number]
+            if LEARNING_RATE in inputs:
+                values[self._names[id(optimizer.learning_rate)]] = inputs[LEARNING_RATE]
+            rate = values[self._names[id(optimizer.learning_rate)]]
+            shrinkage = self.weight_shrinkage * rate if self.weight_shrinkage else None
+            with self._momentum(optimizer, schedule):
+                values |= self._learners[number].updated(values, gradients, self.weight_penalty, shrinkage)
         if learned:
             _, by_learned = backward(tuple(map(jnp.ones_like, losses)))
             for name, declared in self._learned.items():
@@ -271,7 +277,7 @@ class JaxEngine(BaseEngine):
 
     def _written(self, whole: Tensor, key: str, row: Tensor, values: Tensor) -> Tensor:
         """A memory with a mini-batch's rows written back."""
-        if is_shared(self._learned, key):
+        if self.is_shared(key):
             return values
         return whole.at[row].set(values.astype(whole.dtype), mode="promise_in_bounds", unique_indices=True)
 

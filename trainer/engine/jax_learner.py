@@ -44,10 +44,16 @@ class Learner:
         trainable, fixed = ([values[name] for name in names] for names in (self.trainable, self.fixed))
         return self.network.stateless_call(trainable, fixed, images, training=False)[0].astype("float32")
 
-    def updated(self, values: Values, gradients: list[Tensor], weight_decay: float) -> Values:
-        """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
+    def updated(self, values: Values, gradients: list[Tensor], penalty: float, shrinkage: Tensor | None) -> Values:
+        """Add the gradient of ½ penalty ‖v‖² over all trainable variables v, and take the optimizer's step.
+
+        Args:
+            shrinkage: the share of themselves that the variables lose beside; None for none.
+        """
         trainable = [values[name] for name in self.trainable]
-        decayed = [gradient + weight_decay * value for gradient, value in zip(gradients, trainable, strict=True)]
+        decayed = [gradient + penalty * value for gradient, value in zip(gradients, trainable, strict=True)]
+        if shrinkage is not None:
+            trainable = [(1.0 - shrinkage) * value for value in trainable]
         slots = [values[name] for name in self.slots]
         trainable, slots = self.optimizer.stateless_apply(slots, decayed, trainable)
         return dict(zip((*self.trainable, *self.slots), (*trainable, *slots), strict=True))

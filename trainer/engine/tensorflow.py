@@ -17,7 +17,7 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import BaseEngine, is_shared, out_of_memory, step_batch
+from trainer.engine.base import LEARNING_RATE, MOMENTUM, BaseEngine, out_of_memory
 from trainer.engine.step import averaged, descended, evaluation_sums, run_method, standardise
 from trainer.engine.variables import Network, Optimizer, Variable, moving_statistics
 from trainer.errors import TrainerError
@@ -77,7 +77,8 @@ class TensorFlowEngine(BaseEngine):
 
     def _signature(self) -> list[Any]:
         indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
-        schedule = {key: tf.TensorSpec((), tf.float32) for key in self.method.schedule(0, 2, 0.0)}
+        scalars = (*self.method.schedule(0, 2, 0.0), *([MOMENTUM] if self._momentum_changes else []))
+        schedule = {key: tf.TensorSpec((), tf.float32) for key in scalars}
         # a length that differs between mini-batches of two sizes is that of the mini-batch
         small, large = self._inputs(0, 1, 2), self._inputs(0, 1, 3)
         inputs = {}
@@ -188,7 +189,7 @@ class TensorFlowEngine(BaseEngine):
         """One mini-batch; its sums as one vector, in the order of `_sum_keys`."""
         # Gather
         labels = {name: tf.gather(values, index) for name, values in self._labels.items()}
-        batch = step_batch(labels["given"], images, inputs, learns)
+        batch = self._batch(labels["given"], images, inputs, learns)
         rows = {key: tf.cast(self._rows(key, index), self._memory_dtypes[key]) for key in self._memory}
         learned = {name: rows[name] for name in self._learned}
         # Forward, and the method's choice and losses
@@ -201,7 +202,11 @@ class TensorFlowEngine(BaseEngine):
             whole_loss = sum(loss for loss in step.losses if loss is not None) if learned else None
         # Backward: each network by its own loss
         for network, optimizer, loss in zip(self.networks, self.optimizers, step.losses, strict=True):
-            if loss is not None:
+            if loss is None:
+                continue
+            if LEARNING_RATE in inputs:
+                optimizer.learning_rate.assign(inputs[LEARNING_RATE])
+            with self._momentum(optimizer, schedule):
                 self._update(network, optimizer, tape.gradient(loss, _values(network)))
         for name, values in learned.items():
             gradient = tape.gradient(whole_loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -220,22 +225,26 @@ class TensorFlowEngine(BaseEngine):
     def _rows(self, key: str, index: tf.Tensor) -> tf.Tensor:
         """A mini-batch's rows of a memory, or all of what samples share."""
         variable = self._memory[key]
-        return variable.value() if is_shared(self._learned, key) else tf.gather(variable, index)
+        return variable.value() if self.is_shared(key) else tf.gather(variable, index)
 
     def _write(self, key: str, index: tf.Tensor, values: tf.Tensor) -> None:
         variable = self._memory[key]
-        if is_shared(self._learned, key):
+        if self.is_shared(key):
             variable.assign(values)
         else:
             variable.scatter_update(tf.IndexedSlices(tf.cast(values, variable.dtype), index))
 
     def _update(self, network: Network, optimizer: Optimizer, gradients: list[tf.Tensor]) -> None:
-        """Add the gradient of ½ weight decay ‖v‖² over all trainable variables v, and take the optimizer's step."""
-        decayed = [
-            gradient + self.config.weight_decay * variable
+        """Add the gradient of the weight penalty over all trainable variables, and take the optimizer's step."""
+        penalised = [
+            gradient + self.weight_penalty * variable
             for gradient, variable in zip(gradients, _values(network), strict=True)
         ]
-        optimizer.apply(decayed, network.trainable_variables)
+        if self.weight_shrinkage:
+            kept = 1.0 - self.weight_shrinkage * optimizer.learning_rate.value
+            for variable in network.trainable_variables:
+                variable.assign(kept * variable.value)
+        optimizer.apply(penalised, network.trainable_variables)
 
     def _test_batch(self, images: tf.Tensor, labels: tf.Tensor) -> list[dict[str, tf.Tensor]]:
         inputs = standardise(images)

@@ -10,9 +10,11 @@ from trainer.methods.co_teaching import CoTeaching
 from trainer.methods.co_teaching_plus import CoTeachingPlus
 from trainer.methods.default import Default
 from trainer.methods.elr import Elr
+from trainer.methods.forward import Forward
 from trainer.methods.gce import Gce
 from trainer.methods.jocor import Jocor
 from trainer.methods.label_smoothing import LabelSmoothing
+from trainer.methods.mixup import Mixup
 from trainer.methods.sce import Sce
 from trainer.methods.selfie import Selfie
 
@@ -31,5 +33,7 @@ METHODS: dict[str, type[Method]] = {
         Elr,
         CoTeachingPlus,
         Jocor,
+        Forward,
+        Mixup,
     )
 }

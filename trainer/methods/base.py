@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from datatools.format.dataset import Dataset
 from trainer import ops
 from trainer.errors import TrainerError
 from trainer.methods.columns import SampleColumn
@@ -137,6 +138,8 @@ class Method:
     num_networks: ClassVar[int] = 1
     views: ClassVar[tuple[str, ...]] = (TRAIN_VIEW,)
     """Which views of each image a step sees: TRAIN_VIEW, or a name of `trainer.augmentation`."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Names of the memory that are not a row a sample, but the same for all; a step finds them whole."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """What its steps tell beside loss and error, in the order of the columns."""
     columns: ClassVar[tuple[SampleColumn, ...]] = ()
@@ -183,7 +186,15 @@ class Method:
         return None
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
-        """What is remembered per sample at the start: arrays with leading axis N."""
+        """What is remembered per sample at the start: arrays with leading axis N, but for the `shared` ones."""
+        return {}
+
+    def told(self, dataset: Dataset) -> dict[str, np.ndarray]:
+        """Memory that the user tells the method beside the noise rate, of the dataset or of a file; by name.
+
+        Raises:
+            TrainerError, DataToolsError: it is not there, or not what is expected.
+        """
         return {}
 
     def sample_values(self, memory: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainer.config import RunConfig
 from trainer.methods import METHODS
 from trainer.methods.metric import Metric
 from trainer.reporters.base import result_lines
+from trainer.settings import option_name, settings_of
 
 if TYPE_CHECKING:
     from trainer.metrics import EpochRow, Figure
@@ -130,7 +132,6 @@ def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
     config, data = plan.config, plan.data
     height, width, channels = data.image_shape
     settings = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
-    drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
     networks = METHODS[config.method].num_networks
     seconds = plan.compile_seconds
     compiled = [] if seconds is None else [("compiled", f"the training step, once, in {duration(seconds)}")]
@@ -152,21 +153,43 @@ def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
         ),
         (
             "training",
-            f"preset {config.preset}: learning rate {config.learning_rate:g}"
-            + (f", times {config.drop_factor:g} at epochs {drops}" if drops else "")
-            + f"; seed {config.seed}",
+            f"preset {config.preset}{_departures(config)}: {_recipe(config)}; seed {config.seed}",
         ),
         ("plan", _extent(plan)),
     ]
     rows += [("note", notice) for notice in plan.notices]
-    if plan.on_cpu and config.preset == "paper" and (plan.seconds_left or 0) > HINT_SECONDS:
+    if plan.on_cpu and config.preset != "quick" and (plan.seconds_left or 0) > HINT_SECONDS:
         rows.append(
             (
                 "hint",
-                "the paper's protocol wants a GPU; --preset quick trains a small network in a fraction of the time",
+                "this protocol wants a GPU; --preset quick trains a small network in a fraction of the time",
             )
         )
     return rows
+
+
+def _departures(config: RunConfig) -> str:
+    """In what a run is not its preset."""
+    departures = config.departures()
+    settings = settings_of(RunConfig)
+    texts = [f"{option_name(name)} {settings[name].text_of(value)}" for name, value in departures.items()]
+    return f", but for {', '.join(texts)}" if texts else ""
+
+
+def _recipe(config: RunConfig) -> str:
+    """Optimizer, learning rate and augmentation, in words."""
+    drops = ", ".join(str(epoch + 1) for epoch in config.drop_epochs if epoch < config.epochs)
+    course = {
+        "step": f", times {config.drop_factor:g} at epochs {drops}" if drops else "",
+        "cosine": ", then half a cosine",
+        "linear": f", down to 0 from epoch {config.decay_from + 1} on",
+        "warm-restarts": f", half a cosine every {config.restart_period} epochs",
+        "constant": "",
+    }
+    parts = [f"learning rate {config.learning_rate:g}{course[config.schedule]}"]
+    parts += [] if config.optimizer == "sgd" else [config.optimizer]
+    parts += [] if config.augmentation == "none" else [f"augmentation {config.augmentation}"]
+    return "; ".join(parts)
 
 
 def _extent(plan: RunPlan) -> str:

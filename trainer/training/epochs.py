@@ -34,6 +34,7 @@ class RunSetup:
 
     Attributes:
         identity: what a resume must not differ in (`resume.identity_of`), with the engine's device.
+        told: memory that the user tells the method (`Method.told`).
     """
 
     config: RunConfig
@@ -43,6 +44,7 @@ class RunSetup:
     engine: Engine
     directory: Path
     identity: dict[str, Any]
+    told: dict[str, np.ndarray]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -77,7 +79,8 @@ class Training:
         config, data, method = self.setup.config, self.setup.data, self.setup.method
         # A fresh run; one that is resumed has its networks and memory from the checkpoint
         if self.progress.place == Place():
-            self._begin_run(0, method.memory(data.num_samples, data.num_classes), self.progress.noise_rate)
+            memory = {**method.memory(data.num_samples, data.num_classes), **self.setup.told}
+            self._begin_run(0, memory, self.progress.noise_rate)
         while True:
             while self.progress.place.epoch < config.epochs:
                 self._epoch()

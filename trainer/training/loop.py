@@ -85,8 +85,9 @@ def train(
 
         # The engine, which tells the device; from config.json on the directory is this run's
         method = config.make_method()
+        told = method.told(dataset)
         engine = make_engine(config, method, data)
-        setup = RunSetup(config, dataset, data, method, engine, directory, {**identity, "device": engine.device})
+        setup = RunSetup(config, dataset, data, method, engine, directory, {**identity, "device": engine.device}, told)
         if checkpoint is None:
             clear_directory(directory)
         else:

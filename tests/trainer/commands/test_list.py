@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 import cli
 from trainer.commands.list import inventory
-from trainer.config import ENGINES, PRESETS
+from trainer.config import ENGINES
 from trainer.methods import METHODS
 from trainer.networks import NETWORKS
+from trainer.presets import PRESETS
 from trainer.settings import option_name, settings_of
 
 ROOT = Path(__file__).parents[3]
@@ -94,9 +95,24 @@ def test_the_inventory_has_every_network_preset_and_engine() -> None:
         name: (spec.title, spec.paper, spec.parameters) for name, spec in NETWORKS.items()
     }
     assert {p.pop("name"): p for p in found["presets"]} == {
-        name: {"title": preset.title, **preset.values} for name, preset in PRESETS.items()
+        name: {
+            "title": preset.title,
+            "source": preset.source,
+            "noise": preset.noise,
+            "reported": preset.reported,
+            **json.loads(json.dumps(preset.values)),
+        }
+        for name, preset in PRESETS.items()
     }
     assert [engine["name"] for engine in found["engines"]] == [*ENGINES]
+
+
+def test_the_presets_can_be_shown_alone() -> None:
+    text = answer("--presets")
+    assert text.startswith("Presets")
+    assert "Methods" not in text
+    assert all(f"  {name}: " in text for name in PRESETS)
+    assert [*json.loads(answer("--presets", "--json"))] == ["presets"]
 
 
 def test_an_engine_has_its_version_or_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

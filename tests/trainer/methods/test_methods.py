@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from datatools.format.dataset import Dataset
+from tests.support.contract import rows_of, step_of
 from tests.support.tiny import metadata
 from trainer.config import resolve
 from trainer.errors import TrainerError
@@ -38,15 +39,15 @@ def mini_batch(method: Method) -> tuple[np.ndarray, tuple[np.ndarray, ...], dict
     """Labels, logits and memory rows of a mini-batch whose samples have been seen in a few epochs before."""
     random = np.random.default_rng(0)
     labels = random.integers(0, CLASSES, BATCH).astype(np.int32)
-    rows = {key: values[:BATCH].copy() for key, values in method.memory(SAMPLES, CLASSES).items()}
+    rows = rows_of(method, method.memory(SAMPLES, CLASSES), slice(BATCH))
     settled = random.normal(size=(BATCH, CLASSES))
     for _ in range(EPOCHS // 2):
         # half of the samples are predicted alike each time, the others are not
         other = random.normal(size=(method.num_networks, BATCH, CLASSES))
         other[:, : BATCH // 2] = settled[: BATCH // 2]
         logits = tuple(other.astype(np.float32))
-        step = method.step(labels, logits, rows, schedule(method, 0))
-        rows = {key: np.array(row) for key, row in step.rows.items()}
+        step = step_of(method, labels, logits, rows, schedule(method, 0))
+        rows |= {key: np.array(row) for key, row in step.rows.items()}
     return labels, logits, rows
 
 
@@ -77,6 +78,8 @@ def test_the_registry_has_selfie_and_its_comparison_first() -> None:
         "elr",
         "co-teaching-plus",
         "jocor",
+        "forward",
+        "mixup",
     ]
 
 
@@ -88,7 +91,9 @@ def test_the_registry_names_each_method_by_its_name(method: Method) -> None:
 
 def test_memory_has_a_row_for_each_sample(method: Method) -> None:
     memory = method.memory(SAMPLES, CLASSES)
-    assert {key: len(array) for key, array in memory.items()} == dict.fromkeys(memory, SAMPLES)
+    lengths = {key: len(array) for key, array in memory.items() if key not in method.shared}
+    assert lengths == dict.fromkeys(lengths, SAMPLES)
+    assert set(method.shared) <= memory.keys()
 
 
 def test_schedule_has_the_same_keys_in_every_epoch_batch_size_and_noise_rate(method: Method) -> None:
@@ -103,7 +108,7 @@ def test_schedule_has_the_same_keys_in_every_epoch_batch_size_and_noise_rate(met
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_a_step_gives_a_finite_scalar_loss_for_each_network(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    step = method.step(labels, logits, rows, schedule(method, epoch))
+    step = step_of(method, labels, logits, rows, schedule(method, epoch))
     assert len(step.losses) == method.num_networks
     for loss in step.losses:
         assert np.shape(loss) == ()
@@ -113,16 +118,16 @@ def test_a_step_gives_a_finite_scalar_loss_for_each_network(method: Method, epoc
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_a_step_gives_back_rows_of_the_memory_s_shape_and_type(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    found = method.step(labels, logits, rows, schedule(method, epoch)).rows
+    found = step_of(method, labels, logits, rows, schedule(method, epoch)).rows
     assert {k: (np.shape(v), np.asarray(v).dtype) for k, v in found.items()} == {
-        k: (v.shape, v.dtype) for k, v in rows.items()
+        k: (v.shape, v.dtype) for k, v in rows.items() if k not in method.shared
     }
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
 def test_a_step_tells_what_the_method_s_metrics_are_made_of(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    step = method.step(labels, logits, rows, schedule(method, epoch))
+    step = step_of(method, labels, logits, rows, schedule(method, epoch))
     chooses = any(metric.part == "clean_set_right" for metric in method.metrics)
     assert len(step.clean_sets) == (method.num_networks if chooses else 0)
     own = {metric.part for metric in method.metrics} - {"clean_set_right"}
@@ -154,7 +159,7 @@ def test_a_method_s_metrics_are_fit_to_be_shown(method: Method) -> None:
 def test_a_step_is_pure(method: Method, epoch: int, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
     before = copy.deepcopy((labels, logits, rows))
-    steps = [values(method.step(labels, logits, rows, schedule(method, epoch))) for _ in range(2)]
+    steps = [values(step_of(method, labels, logits, rows, schedule(method, epoch))) for _ in range(2)]
     first, second = ({key: np.asarray(value) for key, value in step.items()} for step in steps)
     np.testing.assert_equal(second, first)
     np.testing.assert_equal((labels, logits, rows), before)
@@ -163,8 +168,8 @@ def test_a_step_is_pure(method: Method, epoch: int, tf: Any) -> None:
 @pytest.mark.parametrize("compile", [False, True], ids=["graph", "xla"])
 def test_a_step_in_a_compiled_function_gives_what_it_gives_outside(method: Method, compile: bool, tf: Any) -> None:
     labels, logits, rows = mini_batch(method)
-    eager = values(method.step(labels, logits, rows, schedule(method, EPOCHS - 1)))
-    compiled = tf.function(lambda *arguments: values(method.step(*arguments)), jit_compile=compile)
+    eager = values(step_of(method, labels, logits, rows, schedule(method, EPOCHS - 1)))
+    compiled = tf.function(lambda *arguments: values(step_of(method, *arguments)), jit_compile=compile)
     tensors = tf.nest.map_structure(tf.constant, (labels, logits, rows, schedule(method, EPOCHS - 1)))
     found = {key: value.numpy() for key, value in compiled(*tensors).items()}
     assert found.keys() == eager.keys()
@@ -239,7 +244,8 @@ def out_of_range(setting: Setting) -> list[Any]:
     below = [] if setting.minimum is None else [setting.kind(setting.minimum - 1)]
     above = [] if setting.maximum is None else [setting.kind(setting.maximum + 1)]
     excluded = [setting.kind(bound) for bound in (setting.above, setting.below) if bound is not None]
-    return [*below, *above, *excluded, "1", True, None] + [math.nan] * (setting.kind is float)
+    of_another_kind = [True, None] if setting.kind is str else ["1", True, None]
+    return [*below, *above, *excluded, *of_another_kind] + [math.nan] * (setting.kind is float)
 
 
 @pytest.mark.parametrize(

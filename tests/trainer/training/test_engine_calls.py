@@ -27,9 +27,9 @@ class Recorder:
     def __init__(self, config: RunConfig, method: Method, data: TrainingData) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.labels = data.train_labels
-        self._memory = method.memory(data.num_samples, data.num_classes) | engine_memory(
-            data.num_samples, data.num_classes
-        )
+        size = data.num_samples, data.num_classes
+        self._start = method.memory(*size) | engine_memory(*size)
+        self._memory = self.start_memory()
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
@@ -40,6 +40,9 @@ class Recorder:
         self.calls.append(("memory", values))
         self._memory = {key: value.copy() for key, value in values.items()}
 
+    def start_memory(self) -> dict[str, np.ndarray]:
+        return {key: value.copy() for key, value in self._start.items()}
+
     def reset(self, run: int) -> None:
         self.calls.append(("reset", run))
 
@@ -49,7 +52,13 @@ class Recorder:
     def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
         self.calls.append(("prepare", indices.shape))
 
-    def train(self, indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(
+        self,
+        indices: np.ndarray,
+        schedule: dict[str, float],
+        first_step: int = 0,
+        learns: tuple[bool, ...] | None = None,
+    ) -> dict[str, np.ndarray]:
         self.calls.append(("train", (indices, schedule)))
         self._memory["refurbished_label"][:10] = 1
         self._memory["last_prediction"][:] = 1

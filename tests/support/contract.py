@@ -1,0 +1,35 @@
+"""A method's step outside of an engine: of logits that are known, whatever images its networks are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trainer.methods.base import Batch, Method, Step
+
+
+class FixedNetwork:
+    """A `trainer.methods.base.Network` that gives the same logits for all images."""
+
+    def __init__(self, logits: Any) -> None:
+        self.logits = logits
+
+    def __call__(self, images: Any, samples: Any = None) -> Any:
+        return self.logits
+
+    score = frozen = evaluate = averaged = __call__
+
+
+def step_of(method: Method, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: Any) -> Step:
+    """A method's `full_step`, by draws of a fixed seed, in which all networks learn."""
+    size = logits[0].shape[0]
+    views = tuple(np.zeros((size, 2, 2, 1), np.float32) for _ in method.views)
+    draws: dict[str, Any] = method.draw(np.random.default_rng(0), size)
+    batch = Batch(labels, views, draws, (True,) * method.num_networks)
+    return method.full_step(batch, tuple(map(FixedNetwork, logits)), rows, schedule)
+
+
+def rows_of(method: Method, memory: dict[str, np.ndarray], index: slice | np.ndarray) -> dict[str, np.ndarray]:
+    """A mini-batch's rows of a memory; what all samples share is whole."""
+    return {key: values.copy() if key in method.shared else values[index].copy() for key, values in memory.items()}
