@@ -39,6 +39,8 @@ COMPILATION_CACHE_VARIABLE = "TRAINER_COMPILATION_CACHE"
 """Environment variable with the folder in which compiled steps are kept, or "off"."""
 ALWAYS_STORED = ("network", "preset", "epochs", "batch_size", "learning_rate", "noise_rate", "seed", "engine")
 """The settings that every config.json has, whatever version wrote it."""
+BESIDE_PRESETS = ("preset", "variant", "noise_rate", "seed", "engine")
+"""The settings of which a preset says nothing."""
 _DEVICE = re.compile(r"auto|cpu|gpu(:\d{1,4})?")
 
 
@@ -304,7 +306,7 @@ class RunConfig:
         return {
             name: getattr(self, name)
             for name, setting in settings_of(RunConfig).items()
-            if name in PRESETS[self.preset].values or name in ("drop_epochs", "decay_from")
+            if name not in BESIDE_PRESETS and not setting.changes_no_result
             if getattr(self, name) != setting.default_for(values)
         }
 

@@ -60,6 +60,7 @@ class Training:
         progress: where it stands; the rest of its state is in the engine.
         step_seconds: of a step on a CPU, which slices of an epoch are made by; None for whole epochs.
         checkpoint_every: epochs from one checkpoint to the next.
+        epoch_steps: of the epoch under way, of all its passes.
         epoch_seconds: of the epochs of this process, evaluation included; for the estimate of what is left.
     """
 
@@ -72,6 +73,7 @@ class Training:
     watch: DatasetWatch
     step_seconds: float | None
     checkpoint_every: int
+    epoch_steps: int = 0
     epoch_seconds: list[float] = field(default_factory=list)
 
     def run(self) -> None:
@@ -128,7 +130,7 @@ class Training:
         else:
             setup.engine.begin_epoch(run, epoch, setup.config.learning_rate_at(epoch))
         passes = self._passes()
-        steps = sum(len(part.indices) for part in passes)
+        self.epoch_steps = sum(len(part.indices) for part in passes)
         for indices, learns in self._slices(passes, done):
             started = time.monotonic()
             schedule = setup.method.schedule(epoch, indices.shape[1], self.progress.noise_rate)
@@ -141,7 +143,7 @@ class Training:
             self.progress = replace(
                 self.progress, place=Place(run, epoch, step + len(indices)), seconds=seconds, sums=sums
             )
-            self.reporter.steps(step + len(indices), steps)
+            self.reporter.steps(step + len(indices), self.epoch_steps)
             if self.stop.signal:
                 self._interrupt(self.stop.signal)
 
@@ -188,7 +190,7 @@ class Training:
         for split in setup.data.held_out:
             totals = setup.engine.evaluate(split)
             losses = {f"{split} loss{suffix(number)}": np.array([part["loss"]]) for number, part in enumerate(totals)}
-            self._check_losses(losses, setup.steps_per_epoch - 1)
+            self._check_losses(losses, self.epoch_steps - 1)
             figures |= metrics.evaluation_metrics(split, totals)
             confusion[split] = totals[0]["confusion"]
         counts = [sums for key, sums in progress.sums.items() if key.startswith("samples")]
@@ -226,7 +228,7 @@ class Training:
         setup, (run, epoch, step) = self.setup, self.progress.place
         state = setup.engine.state()
         # In words: after a step of the epoch under way, or after the last step of the one before
-        epoch, step = (epoch + 1, step) if step else (epoch, setup.steps_per_epoch)
+        epoch, step = (epoch + 1, step) if step else (epoch, self.epoch_steps)
         check_state(state, f"{setup.directory}: run {run + 1}, epoch {epoch}, step {step}")
         checkpoint = Checkpoint(setup.identity, self.progress, state, setup.engine.memory)
         write_checkpoint(setup.directory / CHECKPOINT_FILE, checkpoint)
@@ -238,5 +240,5 @@ class Training:
         run, epoch, step = self.progress.place
         raise RunStoppedError(
             f"{self.setup.directory}: stopped by {name} in run {run + 1}, epoch {epoch + 1}, after step {step} of "
-            f"{self.setup.steps_per_epoch}; its checkpoint is saved, go on with --resume"
+            f"{self.epoch_steps}; its checkpoint is saved, go on with --resume"
         )

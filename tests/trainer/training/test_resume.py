@@ -31,6 +31,10 @@ CASES: dict[str, dict[str, Any]] = {
     "active-bias": {"method_options": {"warm_up": 1}, "validation_fraction": 0.2},
     "co-teaching": {"method_options": {"ramp_epochs": 2}, "sampling": "independent"},
     "selfie": {"method_options": SELFIE, "validation_fraction": 0.2},
+    "elr": {"augmentation": "crop-flip"},
+    "jocor": {"method_options": {"ramp_epochs": 2}},
+    "mixup": {"optimizer": "adam", "learning_rate_warm_up": 7},
+    "forward": {"method_options": {"transition": "anchors", "warm_up": 1}},
 }
 """Every network has dropout."""
 
