@@ -37,7 +37,7 @@ TRAINER_LAYERS = [
     {"metrics"},
     {"engine"},
     {"data", "config"},
-    {"methods", "networks", "augmentation", "presets", "recipe"},
+    {"methods", "networks", "augmentation", "presets", "recipe", "balanced"},
     {"settings"},
     {"ops", "errors"},
 ]

@@ -128,11 +128,12 @@ class RunConfig:
         choices=VARIANTS,
     )
     sampling: str = setting(
-        "Mini-batches. permutation: every sample once an epoch; independent: each batch drawn from all samples.",
+        "Mini-batches. permutation: every sample once an epoch; independent: each batch drawn from all samples; "
+        "balanced: as many samples of each given label, for a dataset with few of some.",
         default="permutation",
         variants={"official": "independent", "official-2019": "independent"},
         source="ours; `independent` is SELFIE's code",
-        choices=("permutation", "independent"),
+        choices=("permutation", "independent", "balanced"),
     )
     precision: str = setting(
         "What the network computes in; weights, logits and losses are float32. tf32: float32 whose factors a GPU "

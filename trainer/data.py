@@ -11,6 +11,7 @@ import numpy as np
 
 from datatools.format.dataset import Dataset
 from datatools.seeding import permutation, stream, uniforms
+from trainer.balanced import balanced_order
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 
@@ -220,6 +221,8 @@ def epoch_order(
 
 def epoch_batches(config: RunConfig, data: TrainingData, run: int, epoch: int) -> np.ndarray:
     """(steps, B) int32: the mini-batches of an epoch of a run with these settings; see `epoch_order`."""
+    if config.sampling == "balanced":
+        return balanced_order(data.train_labels, config.batch_size, config.seed, run, epoch)
     return epoch_order(data.num_samples, config.batch_size, config.seed, run, epoch, config.sampling)
 
 
