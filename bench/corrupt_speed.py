@@ -8,7 +8,7 @@ next is written: `cp -r`; `corrupt`; the SHA-256 of the training batches, a thre
 reading, hashing and writing, in as many threads. dataset.json must hold the SHA-256 of every changed batch, so what
 `corrupt` takes beyond that loop is its own (docs/decisions/0014-hashing.md). All that is to and from the system's cache
 of files. `to_the_disk` is `corrupt` over `cp -r` where both count until `sync` says that the files are on the disk; it
-hangs on the disk. `copied_by` is the call that copies a file that does not change.
+depends on the disk. `copied_by` is the call that copies a file that does not change.
 """
 
 from __future__ import annotations

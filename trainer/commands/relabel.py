@@ -53,8 +53,8 @@ def relabel(run: Path, out: Path, **given: Any) -> None:
     click.echo(f"{report['suspects']:,} of {report['samples']:,} labels suspected: {how_many_from(report)}{held_out}")
     for line in _truth_lines(report["truth"]):
         click.echo(line)
-    there = ", ".join(sorted(name for name in CONTENT if (out / name).exists()))
-    click.echo(f"{out}: {there}")
+    existing = ", ".join(sorted(name for name in CONTENT if (out / name).exists()))
+    click.echo(f"{out}: {existing}")
 
 
 def _truth_lines(truth: dict[str, Any] | None) -> list[str]:

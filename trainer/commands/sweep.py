@@ -27,16 +27,16 @@ def _list(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Paramete
     return read
 
 
-def _own_options(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> Any:
+def _method_options(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> Any:
     """Reads METHOD.OPTION=VALUE into {method: {option: value}}."""
-    found: dict[str, dict[str, Any]] = {}
-    for text in given:
+    options: dict[str, dict[str, Any]] = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         method, dot, option = name.partition(".")
         if not (equals and dot and method and option and value):
             raise click.BadParameter(f"'{text}' is not METHOD.OPTION=VALUE, as selfie.restarts=1 is")
-        found.setdefault(method, {})[option.replace("-", "_")] = _value(value)
-    return found
+        options.setdefault(method, {})[option.replace("-", "_")] = _value(value)
+    return options
 
 
 def _value(text: str) -> Any:
@@ -82,7 +82,7 @@ def _value(text: str) -> Any:
     "options",
     multiple=True,
     metavar="METHOD.OPTION=VALUE",
-    callback=_own_options,
+    callback=_method_options,
     help="An option of one method's own, as selfie.restarts=1; may be given several times.",
 )
 @click.option("--root", **ROOT)
@@ -150,12 +150,12 @@ def sweep(**given: Any) -> None:
     if given["dry_run"]:
         _show_plan(grid, given["root"], given["out"], given["executor"], resources)
         return
-    found = run_sweep(grid, given["root"], given["out"], given["executor"], resources, given["quiet"])
-    failed = [cell for cell in found["cells"] if cell["state"] == "failed"]
+    outcome = run_sweep(grid, given["root"], given["out"], given["executor"], resources, given["quiet"])
+    failed = [cell for cell in outcome["cells"] if cell["state"] == "failed"]
     for cell in failed:
         click.echo(f"failed: {cell['run']}: {cell['error']}", err=True)
-    done = len(found["cells"]) - len(failed)
-    total = len(found["cells"])
+    done = len(outcome["cells"]) - len(failed)
+    total = len(outcome["cells"])
     summary = f"{given['out']}: {done} of {total} cells finished; see {SWEEP_FILE}, `trainer report {given['out']}`"
     if failed:
         raise TrainerError(f"{summary}; {len(failed)} failed, the same command tries them again")

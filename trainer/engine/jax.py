@@ -132,12 +132,12 @@ class JaxEngine(BaseEngine):
         """The arguments of `_train_steps` or `_train_one` after the schedule."""
         if not self.streams:
             for start, part in [(0, indices)] if self._scan else enumerate(np.split(indices, len(indices))):
-                rows, given = self._put(part), self._put_all(_part(inputs, start, len(part)))
+                rows, part_inputs = self._put(part), self._put_all(_part(inputs, start, len(part)))
                 yield (
-                    (given, rows, rows, self._images)
+                    (part_inputs, rows, rows, self._images)
                     if self._scan
                     else (
-                        given,
+                        part_inputs,
                         rows,
                         self._gather(self._images, rows),
                     )
@@ -147,12 +147,17 @@ class JaxEngine(BaseEngine):
         for block, images in self.blocks(indices):
             if self._scan:
                 places = np.arange(block.size, dtype=np.int32).reshape(block.shape)
-                given = self._put_all(_part(inputs, start, len(block)))
-                yield given, self._put(block), self._put(places), self._put(images.reshape(-1, *self.data.image_shape))
+                part_inputs = self._put_all(_part(inputs, start, len(block)))
+                yield (
+                    part_inputs,
+                    self._put(block),
+                    self._put(places),
+                    self._put(images.reshape(-1, *self.data.image_shape)),
+                )
             else:
                 for number in range(len(block)):
-                    given = self._put_all(_part(inputs, start + number, 1))
-                    yield given, self._put(block[number : number + 1]), self._put(images[number : number + 1])
+                    part_inputs = self._put_all(_part(inputs, start + number, 1))
+                    yield part_inputs, self._put(block[number : number + 1]), self._put(images[number : number + 1])
             start += len(block)
 
     def _compile_piece(self, learns: tuple[bool, ...], schedule: Values, *piece: Any) -> None:
@@ -190,10 +195,10 @@ class JaxEngine(BaseEngine):
         """
 
         def step(state: State, mini_batch: tuple[Values, Tensor, Tensor]) -> tuple[State, Tensor]:
-            given, row, place = mini_batch
+            part_inputs, row, place = mini_batch
             # Kept apart from what is computed of them, which is then the same wherever they come from
             gathered = jax.lax.optimization_barrier(_taken(images, place))
-            return self._train_step(learns, state, labels, schedule, given, row, gathered)
+            return self._train_step(learns, state, labels, schedule, part_inputs, row, gathered)
 
         return jax.lax.scan(step, state, (inputs, rows, places))
 
@@ -208,8 +213,8 @@ class JaxEngine(BaseEngine):
         images: Tensor,
     ) -> tuple[State, Tensor]:
         """The same for s = 1, and (1, B, H, W, C) images: streamed or gathered, they go through the same program."""
-        given = {name: values[0] for name, values in inputs.items()}
-        state, sums = self._train_step(learns, state, labels, schedule, given, rows[0], images[0])
+        part_inputs = {name: values[0] for name, values in inputs.items()}
+        state, sums = self._train_step(learns, state, labels, schedule, part_inputs, rows[0], images[0])
         return state, sums[None]
 
     def _train_step(

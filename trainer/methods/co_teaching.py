@@ -106,7 +106,7 @@ class CoTeaching(Method):
     def step(
         self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
-        all_losses = [cross_entropy(labels, ops.log_softmax(own)) for own in logits]
+        all_losses = [cross_entropy(labels, ops.log_softmax(values)) for values in logits]
         picks = tuple(smallest(losses, schedule["keep_count"]) for losses in all_losses)
         of_the_other = reversed(picks)
         return Step(

@@ -77,17 +77,17 @@ class CoTeachingPlus(CoTeaching):
     def step(
         self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
-        first, second = (ops.argmax(own, axis=-1) for own in logits)
+        first, second = (ops.argmax(values, axis=-1) for values in logits)
         disagreeing = ops.not_equal(first, second)
         candidates = ops.logical_or(ops.cast(schedule["warm_up"], "bool"), disagreeing)
         count = self._count(schedule["keep_rate"], ops.sum(ops.cast(candidates, "float32")))
 
-        all_losses = [cross_entropy(labels, ops.log_softmax(own)) for own in logits]
+        all_losses = [cross_entropy(labels, ops.log_softmax(values)) for values in logits]
         picks = tuple(smallest(ops.where(candidates, losses, float("inf")), count) for losses in all_losses)
         updates = picks
         if self.no_disagreement == "all":
             none = ops.logical_not(ops.any(candidates))
-            updates = tuple(ops.logical_or(none, own) for own in picks)
+            updates = tuple(ops.logical_or(none, values) for values in picks)
         of_the_other = reversed(updates)
         return Step(
             losses=tuple(mean_over(chosen, losses) for chosen, losses in zip(of_the_other, all_losses, strict=True)),

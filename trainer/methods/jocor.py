@@ -47,7 +47,7 @@ class Jocor(CoTeaching):
     def step(
         self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
     ) -> Step:
-        first, second = (ops.log_softmax(own) for own in logits)
+        first, second = (ops.log_softmax(values) for values in logits)
         supervised = cross_entropy(labels, first) + cross_entropy(labels, second)
         # the two divergences together: Σ (p_1 - p_2)(log p_1 - log p_2)
         contrast = ops.sum((ops.exp(first) - ops.exp(second)) * (first - second), axis=-1)

@@ -98,7 +98,7 @@ def test_reset_leaves_the_memory_to_its_owner(engine_of: Engines) -> None:
 
 
 def dropout_loss(engine: Any, run: int, epoch: int) -> float:
-    """The loss of an epoch's first step. At learning rate 0 no weight moves, so that it hangs on dropout alone."""
+    """The loss of an epoch's first step. At learning rate 0 no weight moves, so that it depends on dropout alone."""
     engine.begin_epoch(run, epoch, 0.0)
     return float(engine.train(FIRST[None], {})["loss"][0])
 
