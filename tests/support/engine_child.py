@@ -35,10 +35,10 @@ def train(name: str, scenario: dict[str, Any]) -> Arrays:
     time; "evaluate": after each run.
     """
     SEEN_DTYPES.clear()
-    base: Any = import_module("trainer.engine.base")
+    feed: Any = import_module("trainer.engine.images")
     engine = shared_engine(name, scenario)
     if "block" in scenario:
-        base.STREAM_SHARE = engine.budget // scenario["block"]
+        feed.STREAM_SHARE = engine.budget // scenario["block"]
     epochs, runs = scenario["epochs"], scenario.get("runs", 1)
     arrays = dict(play(engine, epochs, runs, evaluate=scenario.get("evaluate", False)))
     if scenario.get("in_steps"):

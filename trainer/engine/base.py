@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -15,8 +14,9 @@ from datatools.seeding import stream
 from trainer import ops
 from trainer.augmentation import AUGMENTATIONS, draw
 from trainer.config import RunConfig
-from trainer.data import Images, TrainingData
+from trainer.data import TrainingData
 from trainer.engine import EvaluationTotals
+from trainer.engine.images import EVALUATION_BATCH, ImageFeed
 from trainer.engine.step import engine_memory, standardise
 from trainer.engine.variables import (
     Network,
@@ -33,18 +33,15 @@ from trainer.networks import build_network
 from trainer.ops import Tensor
 from trainer.recipe import warm_up_factors
 
-EVALUATION_BATCH = 500
 NUMBERS, LEARNING_RATE = "numbers/", "learning_rate"
 """Among a step's inputs: before the number of the view that an augmentation's numbers are for; the learning rate."""
 MOMENTUM = "engine/momentum"
 """Among the scalars of an epoch, where the momentum changes."""
 DRAWS = "draws/"
 """Before the names of `Method.draw` among a step's inputs."""
-STREAM_SHARE = 8
-"""Streaming keeps this share of the memory budget, one in so many, for each block of images under way."""
 
 
-class BaseEngine(ABC):
+class BaseEngine(ImageFeed, ABC):
     """What an engine does whatever the framework. The contract is `trainer.engine.Engine`, where methods are described.
 
     A framework adds how values get to the device and back, how a step takes gradients, and how an epoch loops.
@@ -57,16 +54,8 @@ class BaseEngine(ABC):
 
     def __init__(self, config: RunConfig, method: Method, data: TrainingData, on_cpu: bool) -> None:
         """Put networks, images and labels on the device, which has been chosen."""
-        self.config, self.method, self.data, self.on_cpu = config, method, data, on_cpu
-        # What fits on the device, and in what sizes it is evaluated
-        self.budget = None if config.device_memory is None else config.device_memory << 20
-        images = (data.train_images, data.test_images, data.validation_images)
-        size = sum(part.nbytes for part in images if part is not None)
-        self.streams = self.budget is not None and size > self.budget
-        largest = max(len(self.held_out(split)[1]) for split in data.held_out)
-        batches = -(-largest // EVALUATION_BATCH)
-        self.evaluation_batch = max(1, -(-largest // max(1, batches)))
-        """Images evaluated at a time: one size for all splits, and for the largest one hardly a place left empty."""
+        super().__init__(data, config.device_memory)
+        self.config, self.method, self.on_cpu = config, method, on_cpu
         # What stays on the device
         with out_of_memory(*self.memory_errors):
             self.networks = [self.build(0, number) for number in range(method.num_networks)]
@@ -335,56 +324,9 @@ class BaseEngine(ABC):
             batches = self._fetch(results)
         return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
 
-    # Images
-
-    def held_out(self, split: str) -> tuple[Images, np.ndarray]:
-        """Images and labels of "test" or "validation"."""
-        if split == "test":
-            return self.data.test_images, self.data.test_labels
-        assert self.data.validation_images is not None, "no validation split"
-        assert self.data.validation_labels is not None
-        return self.data.validation_images, self.data.validation_labels
-
-    def held_out_batches(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(B, H, W, C) uint8 images and (B,) int32 labels of a split, all of one shape.
-
-        The last mini-batch is filled up with images of label -1, which `step.evaluation_sums` does not count.
-        """
-        images, labels = self.held_out(split)
-        size = self.evaluation_batch
-        for start in range(0, len(labels), size):
-            rows = np.arange(start, min(start + size, len(labels)))
-            missing = size - len(rows)
-            filled = np.concatenate([rows, np.repeat(rows[-1:], missing)])
-            yield images[filled], np.concatenate([labels[rows], np.full(missing, -1, labels.dtype)])
-
     def _held_out_on_device(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in self.held_out_batches(split):
             yield self._put(images), self._put(labels)
-
-    def blocks(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The mini-batches with their images, read ahead by one block, for a dataset that is not on the device.
-
-        Args:
-            indices: (steps, B) int32.
-
-        Yields:
-            (s, B) int32 indices and (s, B, H, W, C) uint8 images, of as many steps as the budget takes.
-        """
-        assert self.budget is not None
-        step_bytes = indices.shape[1] * int(np.prod(self.data.image_shape))
-        size = max(1, self.budget // STREAM_SHARE // step_bytes)
-        parts = [indices[start : start + size] for start in range(0, len(indices), size)]
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self._read, parts[0])
-            for part, following in zip(parts, [*parts[1:], None], strict=True):
-                images = ahead.result()
-                if following is not None:
-                    ahead = reader.submit(self._read, following)
-                yield part, images
-
-    def _read(self, indices: np.ndarray) -> np.ndarray:
-        return self.data.train_images[indices.reshape(-1)].reshape(*indices.shape, *self.data.image_shape)
 
 
 def evaluation_totals(batches: list[dict[str, np.ndarray]]) -> EvaluationTotals:

@@ -87,14 +87,14 @@ def test_the_clean_set_counted_is_that_of_smallest_loss(engine_of: Engines, data
 
 @pytest.mark.parametrize("test_batch", [500, 7])
 def test_evaluate_sums_over_the_test_split(
-    test_batch: int, engine_of: Engines, monkeypatch: pytest.MonkeyPatch
+    test_batch: int, tf: Any, data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import trainer.engine.base as module
     from trainer.engine.step import standardise
 
-    engine = engine_of()
+    monkeypatch.setattr("trainer.engine.images.EVALUATION_BATCH", test_batch)
+    engine = tensorflow_engine(config_of("default"), data)
+    assert engine.evaluation_batch == {500: 30, 7: 6}[test_batch]
     train_epoch(engine, 0, 0)
-    monkeypatch.setattr(module, "EVALUATION_BATCH", test_batch)
     logits = engine.networks[0](standardise(engine.data.test_images), training=False).numpy()
     sums = held_out(engine)
     assert sums["samples"] == 30
