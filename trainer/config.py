@@ -192,7 +192,7 @@ class RunConfig:
     momentum_form: str = setting(
         "What stays when the learning rate drops. velocity: past steps as they were (Keras); accumulator: past "
         "gradients, so that steps shrink with the rate (TensorFlow 1, PyTorch).",
-        default="velocity",
+        default=from_preset("momentum_form"),
         variants={"official": "accumulator", "official-2019": "accumulator"},
         source="Keras; `accumulator` is SELFIE's code and PyTorch",
         choices=("velocity", "accumulator"),
