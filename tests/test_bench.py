@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.reported import epoch_row, run_plan
 from trainer.errors import TrainerError
+from trainer.methods import METHODS as ALL_METHODS
 from trainer.metrics import EpochRow
 from trainer.reporters.base import RunPlan
 from trainer.training.stopping import RunStoppedError, stop_on_signals
@@ -74,7 +75,7 @@ def write_run(directory: Path, errors: Sequence[float], finished: bool = True, d
 def test_scripts_compare_the_same_methods(bench: Callable[[str], Any]) -> None:
     for script in ("four_methods", "paper_gpu"):
         assert list(METHODS) == list(bench(script).METHODS)
-    assert set(bench("method_costs").AT_MOST) == set(METHODS) - {"default"}
+    assert set(bench("method_costs").AT_MOST) == set(ALL_METHODS) - {"default"}
 
 
 @pytest.mark.parametrize("script", ["four_methods", "gpu_step", "method_costs", "paper_gpu"])
@@ -402,13 +403,35 @@ def test_results_are_written_whole(bench: Callable[[str], Any], tmp_path: Path) 
 
 
 def test_method_costs_tells_whether_each_claim_holds(bench: Callable[[str], Any]) -> None:
-    seconds = {"default": [1.0, 1.2, 9.0], "selfie": [1.2] * 3, "active-bias": [1.5] * 3, "co-teaching": [2.4] * 3}
-    found = bench("method_costs").ratios({**seconds, "fit": [1.08] * 3})
-    assert found["selfie_over_default"] == {"ratio": 1.0, "at_most": 1.05, "holds": True}
-    assert found["active-bias_over_default"] == {"ratio": 1.25, "at_most": 1.05, "holds": False}
-    assert found["co-teaching_over_default"]["holds"]
-    assert found["default_throughput_over_fit"] == {"ratio": 0.9, "at_least": 0.95, "holds": False}
-    assert "default_throughput_over_fit" not in bench("method_costs").ratios(seconds)
+    script = bench("method_costs")
+    ratios = {name: [1.0, 1.02, 9.0] for name in script.AT_MOST}
+    ratios |= {"gce": [1.05, 1.2, 1.3], "jocor": [2.0, 2.1, 2.5]}
+    found = script.claims({**ratios, "fit": [0.9, 0.8, 0.96]})
+    assert found["over_default"]["selfie"] == {"ratio": 1.02, "at_most": 1.1, "holds": True, "range": [1.0, 9.0]}
+    assert not found["over_default"]["gce"]["holds"]
+    assert found["over_default"]["jocor"] == {"ratio": 2.1, "at_most": 2.2, "holds": True, "range": [2.0, 2.5]}
+    assert found["default_throughput_over_fit"] == {
+        "ratio": 0.9,
+        "at_least": 0.95,
+        "holds": False,
+        "range": [0.8, 0.96],
+    }
+    assert "default_throughput_over_fit" not in script.claims(ratios)
+
+
+def test_method_costs_has_an_epoch_of_default_beside_each(bench: Callable[[str], Any]) -> None:
+    trained: list[str] = []
+
+    def epoch(name: str, seconds: float) -> Callable[[], float]:
+        def train() -> float:
+            trained.append(name)
+            return seconds
+
+        return train
+
+    ratios = bench("method_costs").in_pairs({"default": epoch("d", 2.0), "a": epoch("a", 3.0), "b": epoch("b", 4.0)}, 2)
+    assert ratios == {"a": [1.5] * 2, "b": [2.0] * 2}
+    assert "".join(trained) == "adbd" + "dadb" + "adbd"
 
 
 def made_up_call(seconds: dict[str, float], made: list[str], device: str = "GPU, NVIDIA H200") -> Callable[..., Any]:
