@@ -19,6 +19,7 @@ from trainer.config import RunConfig, resolve
 from trainer.engine.step import ENGINE_ROWS
 from trainer.methods import METHODS
 from trainer.metrics import columns
+from trainer.presets import PRESETS
 from trainer.settings import option_name, settings_of
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +128,31 @@ def test_every_method_and_its_options_are_on_the_algorithms_page() -> None:
         assert method.name in page.lower()
         for name in settings_of(method):
             assert f"`{option_name(name)}`" in page
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_a_section_with_a_command_line(preset: str) -> None:
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    _, section = page.split(f"\n## `{preset}`\n")
+    assert f"--preset {preset} " in section.partition("\n## ")[0]
+
+
+def test_the_protocols_matrix_is_elr_s_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(snippet, {})
+    shown = np.loadtxt("sequential-0.4.csv", delimiter=",")
+    # class after class, 40% of those that have the label by then
+    rng, clean = np.random.default_rng(0), np.repeat(np.arange(10), 5000)
+    labels = clean.copy()
+    for label, other in {2: 0, 3: 5, 4: 7, 5: 3, 9: 1}.items():
+        having = np.flatnonzero(labels == label)
+        labels[rng.permutation(having)[: int(0.4 * len(having))]] = other
+    drawn = np.array([np.bincount(labels[clean == label], minlength=10) / 5000 for label in range(10)])
+    np.testing.assert_allclose(shown, drawn, atol=0.02)
+    assert 1 - np.trace(shown) / 10 == pytest.approx(0.184)
+    assert np.mean(labels != clean) == pytest.approx(0.184, abs=0.005)
 
 
 def test_the_format_page_has_every_column_and_every_setting() -> None:
