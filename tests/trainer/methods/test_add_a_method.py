@@ -9,16 +9,23 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 from tests.support.tiny import examples, write_dataset
+from trainer.methods.base import Method
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "add-a-method.md"
 EPOCHS = 3
+
+
+def blocks() -> list[str]:
+    """The page's Python: the method, its line in the registry, and what is shown of mixup."""
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def run(checkout: Path, *arguments: str) -> str:
@@ -43,7 +50,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in ("datatools", "trainer"):
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "cli.py", copy)
-    method, line = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    method, line, *_ = blocks()
     (copy / "trainer" / "methods" / "leave_out.py").write_text(method, encoding="utf-8")
     registry = copy / "trainer" / "methods" / "__init__.py"
     text = registry.read_text(encoding="utf-8")
@@ -77,6 +84,20 @@ def output(checkout: Path) -> str:
 def column(checkout: Path) -> list[float]:
     with (checkout / "run" / "metrics.csv").open(newline="", encoding="utf-8") as file:
         return [float(row["left_out_share"]) for row in csv.DictReader(file)]
+
+
+def test_what_the_page_shows_of_mixup_is_its_source() -> None:
+    source = (ROOT / "trainer" / "methods" / "mixup.py").read_text(encoding="utf-8")
+    _, _, *shown = blocks()
+    assert len(shown) == 2
+    assert all(textwrap.indent(block, "    ") in source for block in shown)
+
+
+def test_the_page_names_all_that_a_method_may_have() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    members = {name for name in vars(Method) if not name.startswith("_")} - {"from_settings"}
+    assert {"step", "draw"} < members
+    assert {name for name in members if not re.search(rf"`{name}\b", text)} == set()
 
 
 def test_the_metric_is_in_metrics_csv(checkout: Path, output: str) -> None:
