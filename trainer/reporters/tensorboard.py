@@ -18,13 +18,12 @@ from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.metrics import metric_of
+from trainer.runs.directory import EVENTS_FOLDER
 
 if TYPE_CHECKING:
     from trainer.metrics import EpochRow
     from trainer.reporters.base import RunPlan
 
-DIRECTORY = "tensorboard"
-"""Where the event files are, in the run directory."""
 FILE_VERSION = "brain.Event:2"
 """From this version on TensorBoard drops outdated events at a SessionLog START."""
 
@@ -51,7 +50,7 @@ class EventFiles:
                 f"TensorBoard event files: cannot be written here ({error}); "
                 "install what they need with pip install 'selfie-noisy-labels[tensorboard]'"
             ) from None
-        self.directory = directory / DIRECTORY
+        self.directory = directory / EVENTS_FOLDER
         self._events, self._summaries, self._record_writer = event_pb2, summary_pb2, RecordWriter
         self._writer: Any = None
         self._epochs = 0

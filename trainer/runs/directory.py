@@ -1,14 +1,12 @@
-"""A run directory: config.json, metrics.csv, samples.h5, weights.h5, result.json (docs/format.md), and its lock.
+"""What a run directory holds: config.json, metrics.csv, samples.h5, weights.h5, result.json (docs/format.md).
 
-checkpoint.h5 is written by `trainer.training.checkpoint`.
+checkpoint.h5 is written by `trainer.training.checkpoint`; who may write is for `trainer.runs.replacing` to say.
 """
 
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from datatools.files.output import FolderKind, atomic_file, atomic_hdf5, check_folder, partial_path
+from datatools.files.output import atomic_file, atomic_hdf5
+from datatools.files.syncing import fsync_wanted, sync
 from datatools.format.dataset import Dataset
 from datatools.names import plain_name
 from trainer.config import RunConfig
@@ -36,7 +35,8 @@ RESULT_FILE = "result.json"
 CHECKPOINT_FILE = "checkpoint.h5"
 FILES = (RESULT_FILE, CHECKPOINT_FILE, METRICS_FILE, SAMPLES_FILE, WEIGHTS_FILE, CONFIG_FILE)
 """config.json is the last: it says what the others belong to."""
-RUN_FOLDER = FolderKind(lambda folder: (folder / CONFIG_FILE).is_file(), "a directory that is not a run")
+EVENTS_FOLDER = "tensorboard"
+"""Where the event files are, in the run directory."""
 PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "jax", "jaxlib", "numpy", "h5py")
 
 
@@ -63,15 +63,15 @@ class RunLog:
         """Start metrics.csv with `rows`, of a run that is resumed."""
         self.directory, self.columns = directory, columns
         path = directory / METRICS_FILE
-        with (
-            write_errors(path),
-            atomic_file(path, sole_writer=True) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(self._cells(row) for row in rows)
-        self._file = path.open("a", newline="", encoding="utf-8")
+        with write_errors(path):
+            with (
+                atomic_file(path, sole_writer=True) as partial,
+                partial.open("w", newline="", encoding="utf-8") as file,
+            ):
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(columns)
+                writer.writerows(self._cells(row) for row in rows)
+            self._file = path.open("a", newline="", encoding="utf-8")
         self._csv = csv.writer(self._file, lineterminator="\n")
 
     def epoch(self, row: dict[str, Any]) -> None:
@@ -79,6 +79,12 @@ class RunLog:
         with write_errors(self.directory / METRICS_FILE):
             self._csv.writerow(self._cells(row))
             self._file.flush()
+
+    def sync(self) -> None:
+        """Wait until the rows are on the disk, as a checkpoint that holds them does."""
+        if fsync_wanted():
+            with write_errors(self.directory / METRICS_FILE):
+                sync(self.directory / METRICS_FILE)
 
     def _cells(self, row: dict[str, Any]) -> list[str]:
         return [_text(row.get(column)) for column in self.columns]
@@ -102,61 +108,6 @@ def default_directory(config: RunConfig, dataset: Dataset) -> Path:
     """
     name = plain_name(dataset.metadata.name, f"{dataset.path}: the dataset's name", TrainerError)
     return Path("runs") / name / f"{config.method}-{config.network}-seed{config.seed}"
-
-
-def check_free(directory: Path, overwrite: bool) -> None:
-    """See that a run may be written to `directory`; nothing is touched.
-
-    Raises:
-        TrainerError: a run is there and `overwrite` is not given, or something that is no run.
-    """
-    finished = (directory / RESULT_FILE).is_file()
-    state, remedy = ("finished", "") if finished else ("unfinished", "--resume to go on with it, ")
-    check_folder(
-        directory.resolve() if directory.is_symlink() and directory.is_dir() else directory,  # a link to a run is fine
-        overwrite,
-        RUN_FOLDER,
-        option="--run-dir",
-        taken=f"holds a run already ({state}); pass {remedy}--overwrite to replace it",
-        ignored={partial_path(directory / name).name for name in FILES},  # a kill at the very start leaves one
-        error=TrainerError,
-    )
-
-
-@contextmanager
-def run_directory(directory: Path) -> Iterator[None]:
-    """Make the run directory and hold its lock, which ends with the process at the latest.
-
-    Raises:
-        TrainerError: another process trains into it.
-    """
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainerError(
-                f"{directory}: another run is writing there now; wait for it, or choose another --run-dir"
-            ) from None
-        yield
-    finally:
-        os.close(lock)
-        for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-
-
-def clear_directory(directory: Path) -> None:
-    """Remove the files of an earlier run, but for config.json, which `write_config` replaces.
-
-    So at no moment is this a directory that nobody knows for a run.
-    """
-    for name in FILES:
-        if name != CONFIG_FILE:
-            (directory / name).unlink(missing_ok=True)
-        partial_path(directory / name).unlink(missing_ok=True)
 
 
 def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity: dict[str, Any]) -> None:

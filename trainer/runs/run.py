@@ -20,6 +20,7 @@ from trainer.errors import TrainerError
 from trainer.runs.config_file import ConfigFile, read_config_file
 from trainer.runs.directory import METRICS_FILE, RESULT_FILE, SAMPLES_FILE
 from trainer.runs.reading import read_text, readable
+from trainer.runs.replacing import put_back
 from trainer.runs.result import Result, read_result
 from trainer.runs.samples import read_samples
 
@@ -168,11 +169,13 @@ def open_run(directory: Path) -> Run:
     Raises:
         TrainerError: no run is there.
     """
+    put_back(directory)
     return Run(directory, read_config_file(directory))
 
 
 def is_finished(directory: Path) -> bool:
     """Whether a finished run is there: result.json is written last."""
+    put_back(directory)
     return (directory / RESULT_FILE).is_file()
 
 

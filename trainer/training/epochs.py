@@ -22,6 +22,7 @@ from trainer.methods.base import Method, Pass
 from trainer.metrics import EpochRow
 from trainer.reporters.base import Reporter
 from trainer.runs.directory import CHECKPOINT_FILE, RunLog
+from trainer.runs.replacing import discard_replaced
 from trainer.training.checkpoint import Checkpoint, Place, Progress, write_checkpoint
 from trainer.training.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, check_state
 
@@ -231,7 +232,9 @@ class Training:
         epoch, step = (epoch + 1, step) if step else (epoch, self.epoch_steps)
         check_state(state, f"{setup.directory}: run {run + 1}, epoch {epoch}, step {step}")
         checkpoint = Checkpoint(setup.identity, self.progress, state, setup.engine.memory)
+        self.log.sync()
         write_checkpoint(setup.directory / CHECKPOINT_FILE, checkpoint)
+        discard_replaced(setup.directory)
 
     def _interrupt(self, name: str) -> None:
         """Save a checkpoint and end the run, which the signal `name` asks for."""

@@ -19,14 +19,12 @@ from trainer.runs.directory import (
     SAMPLES_FILE,
     WEIGHTS_FILE,
     RunLog,
-    check_free,
-    clear_directory,
-    run_directory,
     write_arrays,
     write_config,
     write_json,
     write_samples,
 )
+from trainer.runs.replacing import check_free, run_directory, set_aside
 from trainer.training.checkpoint import Place, Progress
 from trainer.training.epochs import RunSetup, Training
 from trainer.training.probe import TEST_TO_TRAIN_COST, prepare, probe
@@ -89,7 +87,7 @@ def train(
         engine = make_engine(config, method, data)
         setup = RunSetup(config, dataset, data, method, engine, directory, {**identity, "device": engine.device}, told)
         if checkpoint is None:
-            clear_directory(directory)
+            set_aside(directory)
         else:
             check_surroundings(checkpoint.identity, setup.identity, directory, force, reporter)
             note_if_irreproducible(engine, reporter)

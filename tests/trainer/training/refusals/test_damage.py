@@ -15,7 +15,7 @@ from datatools.format.dataset import Dataset
 from tests.support.interrupted import Crasher, CrashError, Silent, assert_same, content, refusal
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
-from trainer.runs.directory import check_free
+from trainer.runs.replacing import check_free
 from trainer.training import checkpoint
 from trainer.training.loop import train
 

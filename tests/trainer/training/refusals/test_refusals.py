@@ -183,7 +183,7 @@ def test_other_surroundings_are_refused_unless_forced(
 HOLDER = """
 import sys
 from pathlib import Path
-from trainer.runs.directory import run_directory
+from trainer.runs.replacing import run_directory
 with run_directory(Path(sys.argv[1])):
     print("holds it", flush=True)
     sys.stdin.read()
