@@ -20,7 +20,8 @@ from trainer.errors import TrainerError
 from trainer.methods import METHODS as ALL_METHODS
 from trainer.metrics import EpochRow
 from trainer.reporters.base import RunPlan
-from trainer.training.stopping import RunStoppedError, stop_on_signals
+from trainer.training.signals import stop_on_signals
+from trainer.training.stopping import RunStoppedError
 
 BENCH = Path(__file__).parents[1] / "bench"
 METHODS = ("default", "active-bias", "co-teaching", "selfie")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ from trainer.commands.options import ROOT, setting_option
 from trainer.config import CHECKPOINT_EVERY, COMPILATION_CACHE_VARIABLE, RunConfig
 from trainer.methods import METHODS
 from trainer.methods.base import Method
+from trainer.reporters.json_lines import JsonLines
 from trainer.settings import settings_of
+from trainer.training.signals import Acknowledge, stop_on_signals
 
 SETTINGS = settings_of(RunConfig)
 ESTIMATED = "estimated"
@@ -132,16 +137,39 @@ run = _Methods(
 
 
 def _run(method: type[Method], options: dict[str, Any]) -> None:
+    """Check what contradicts; from then on a signal is heard, whatever is loaded or computed."""
+    if options["quiet"] and options["log_format"] == "json":
+        raise click.UsageError("--quiet and --log-format json do not go together")
+    if options["resume"] and options["overwrite"]:
+        raise click.UsageError("--resume and --overwrite do not go together: one goes on, one starts anew")
+    with _acknowledging(options) as acknowledge, stop_on_signals(acknowledge, ends_process=True):
+        _train(method, options)
+
+
+@contextmanager
+def _acknowledging(options: dict[str, Any]) -> Iterator[Acknowledge]:
+    """How the line that answers a signal is shown: on the screen, as a note for programs, with --quiet not at all."""
+    if options["log_format"] == "json":
+        yield JsonLines(sys.stdout).note
+        return
+    try:
+        # of its own: while a framework is imported, what is written to stderr is held back
+        screen = os.fdopen(os.dup(2), "w", encoding="utf-8")
+    except OSError:  # no stderr at all
+        yield lambda text: None
+        return
+    bar = "\r\033[K" if screen.isatty() else ""
+    with screen:
+        yield lambda text: None if options["quiet"] else print(f"{bar}{text}", file=screen, flush=True)
+
+
+def _train(method: type[Method], options: dict[str, Any]) -> None:
     from datatools.format.dataset import open_dataset
     from trainer.config import resolve
     from trainer.runs.directory import CONFIG_FILE, default_directory
     from trainer.runs.run import load_run
     from trainer.training.loop import train
 
-    if options["quiet"] and options["log_format"] == "json":
-        raise click.UsageError("--quiet and --log-format json do not go together")
-    if options["resume"] and options["overwrite"]:
-        raise click.UsageError("--resume and --overwrite do not go together: one goes on, one starts anew")
     if options["compilation_cache"] is not None:
         os.environ[COMPILATION_CACHE_VARIABLE] = str(options["compilation_cache"])
     # which dataset and which directory: a run that is resumed by its directory names its dataset itself
@@ -210,11 +238,8 @@ def _resumed(
 
 
 def _reporter(directory: Path, options: dict[str, Any]) -> Any:
-    import sys
-
     from trainer.reporters.base import Quiet, ReporterGroup
     from trainer.reporters.console import Console
-    from trainer.reporters.json_lines import JsonLines
     from trainer.reporters.tensorboard import EventFiles
 
     if options["log_format"] == "json":

@@ -71,11 +71,15 @@ class RunPlan:
 
 
 class Reporter(Protocol):
-    """What is told of a run, in this order: start, (steps …, epoch) for each epoch, finish; a note at any time.
+    """What is told of a run, in this order: preparing, start, (steps …, epoch) for each epoch, finish.
 
-    A run that stops early has no finish; one that turns out to be finished already may have no start. So what a
-    reporter has to keep, it keeps when it is told, not at the end.
+    A note comes at any time, and the one that a signal was heard from another thread. A run that stops early has no
+    finish; one that turns out to be finished already may have no start. So what a reporter has to keep, it keeps when
+    it is told, not at the end.
     """
+
+    def preparing(self, plan: RunPlan) -> None:
+        """The run is set up; compiling and timing its step comes next, and so the plan has no times as yet."""
 
     def start(self, plan: RunPlan) -> None:
         """Training is about to begin."""
@@ -100,6 +104,9 @@ class Reporter(Protocol):
 class Quiet:
     """A Reporter that prints nothing but the result."""
 
+    def preparing(self, plan: RunPlan) -> None:
+        """Say nothing."""
+
     def start(self, plan: RunPlan) -> None:
         """Say nothing."""
 
@@ -122,6 +129,10 @@ class ReporterGroup:
 
     def __init__(self, reporters: Iterable[Reporter]) -> None:
         self.reporters = tuple(reporters)
+
+    def preparing(self, plan: RunPlan) -> None:
+        for reporter in self.reporters:
+            reporter.preparing(plan)
 
     def start(self, plan: RunPlan) -> None:
         for reporter in self.reporters:

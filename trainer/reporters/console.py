@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ LINE_EVERY_SECONDS = 30
 HINT_SECONDS = 3600
 """From this estimate on, a CPU run under the paper's protocol is told of the quick preset."""
 
+SETTLED = frozenset({"device", "data", "noise", "method", "network", "training"})
+"""The rows of the plan that are known before anything is compiled or timed."""
+
 
 class Console:
     """A `Reporter` for people."""
@@ -36,10 +39,13 @@ class Console:
         self.runs = self.epochs = 0
         self.metrics: tuple[Metric, ...] = ()
         self.last_line = time.monotonic()
+        self.shown: set[tuple[str, str]] = set()
+
+    def preparing(self, plan: RunPlan) -> None:
+        self._plan(row for row in plan_lines(plan) if row[0] in SETTLED)
 
     def start(self, plan: RunPlan) -> None:
-        for term, value in plan_lines(plan):
-            click.echo(f"{term:<9} {value}")
+        self._plan(row for row in plan_lines(plan) if row not in self.shown)
         self.runs, self.epochs = plan.runs, plan.config.epochs
         self.metrics = METHODS[plan.config.method].metrics
 
@@ -80,6 +86,11 @@ class Console:
         self._clear_bar()
         for line in result_lines(directory, result):
             self._line(line)
+
+    def _plan(self, rows: Iterable[tuple[str, str]]) -> None:
+        for term, value in rows:
+            self.shown.add((term, value))
+            click.echo(f"{term:<9} {value}")
 
     def _clear_bar(self) -> None:
         if self.bar:

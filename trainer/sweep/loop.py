@@ -16,7 +16,8 @@ from trainer.sweep.board import Board
 from trainer.sweep.datasets import prepare
 from trainer.sweep.executor import Executor, Job, Resources
 from trainer.sweep.grid import Cell, Grid
-from trainer.training.stopping import RunStoppedError, stop_on_signals
+from trainer.training.signals import stop_on_signals
+from trainer.training.stopping import RunStoppedError
 
 SWEEP_FILE = "sweep.json"
 POLL_SECONDS = 0.2

@@ -24,7 +24,8 @@ from trainer.reporters.base import Reporter
 from trainer.runs.directory import CHECKPOINT_FILE, RunLog
 from trainer.runs.replacing import discard_replaced
 from trainer.training.checkpoint import Checkpoint, Place, Progress, write_checkpoint
-from trainer.training.stopping import DatasetWatch, RunStoppedError, Stop, check_finite, check_state
+from trainer.training.signals import Stop
+from trainer.training.stopping import DatasetWatch, RunStoppedError, check_finite, check_state
 
 CPU_SLICE_SECONDS = 1.0
 

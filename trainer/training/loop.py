@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trainer import metrics
 from trainer.config import RunConfig
 from trainer.data import EpochOrders, epoch_batches, load
 from trainer.engine import make_engine
+from trainer.metrics import EpochRow
 from trainer.reporters.base import Reporter, RunPlan
 from trainer.runs.directory import (
     RESULT_FILE,
@@ -25,9 +27,9 @@ from trainer.runs.directory import (
     write_samples,
 )
 from trainer.runs.replacing import check_free, run_directory, set_aside
-from trainer.training.checkpoint import Place, Progress
+from trainer.training.checkpoint import Checkpoint, Place, Progress
 from trainer.training.epochs import RunSetup, Training
-from trainer.training.probe import TEST_TO_TRAIN_COST, prepare, probe
+from trainer.training.probe import TEST_TO_TRAIN_COST, note_loading, prepare, probe, seconds_so_far
 from trainer.training.resume import (
     check_surroundings,
     finished_result,
@@ -35,7 +37,8 @@ from trainer.training.resume import (
     note_if_irreproducible,
     saved_checkpoint,
 )
-from trainer.training.stopping import DatasetWatch, stop_on_signals
+from trainer.training.signals import Stop, stop_on_signals
+from trainer.training.stopping import DatasetWatch, check_not_stopped
 
 
 def train(
@@ -69,54 +72,78 @@ def train(
     config.check_names()
     check_free(directory, overwrite or resume)
     started = time.monotonic()
-    watch = DatasetWatch(dataset)
-    data = load(dataset, config.validation_fraction, config.seed)
-    with stop_on_signals() as stop, run_directory(directory):
-        # Once more, now that no other process can write there
-        check_free(directory, overwrite or resume)
+    with stop_on_signals(reporter.note) as stop:
+        note_loading(config.engine, reporter)
+        watch = DatasetWatch(dataset)
+        data = load(dataset, config.validation_fraction, config.seed)
+        with run_directory(directory):
+            # Once more, now that no other process can write there
+            check_free(directory, overwrite or resume)
 
-        # What a resume starts from: another run is refused before an engine is made, which takes seconds
-        identity = identity_of(config, watch)
-        if resume and (directory / RESULT_FILE).is_file():
-            return finished_result(directory, identity, reporter)
-        checkpoint = saved_checkpoint(directory, identity, reporter) if resume else None
+            # What a resume starts from: another run is refused before an engine is made, which takes seconds
+            identity = identity_of(config, watch)
+            if resume and (directory / RESULT_FILE).is_file():
+                return finished_result(directory, identity, reporter)
+            checkpoint = saved_checkpoint(directory, identity, reporter) if resume else None
+            check_not_stopped(stop, directory)
 
-        # The engine, which tells the device; from config.json on the directory is this run's
-        method = config.make_method()
-        told = method.told(dataset)
-        engine = make_engine(config, method, data)
-        setup = RunSetup(config, dataset, data, method, engine, directory, {**identity, "device": engine.device}, told)
-        if checkpoint is None:
-            set_aside(directory)
-        else:
-            check_surroundings(checkpoint.identity, setup.identity, directory, force, reporter)
-            note_if_irreproducible(engine, reporter)
-        write_config(directory, config, dataset, setup.identity)
+            # The engine, which tells the device
+            method = config.make_method()
+            told = method.told(dataset)
+            engine = make_engine(config, method, data)
+            device = engine.device
+            setup = RunSetup(config, dataset, data, method, engine, directory, {**identity, "device": device}, told)
+            if checkpoint is not None:
+                check_surroundings(checkpoint.identity, setup.identity, directory, force, reporter)
+                note_if_irreproducible(engine, reporter)
+            check_not_stopped(stop, directory)
 
-        # Compile and time a step, before the engine takes up the state from which training starts
-        compile_seconds = prepare(engine, method, config, data, reporter)
-        step_seconds = probe(engine, method, config, data) if engine.on_cpu else None
-        progress = Progress(Place(), config.noise_rate)
-        if checkpoint is not None:
-            engine.load_state(checkpoint.state)
-            engine.memory = checkpoint.memory
-            progress = checkpoint.progress
+            plan, step_seconds = _prepared(setup, checkpoint, reporter, stop)
 
-        # Train to the end
-        reporter.start(_plan(setup, progress, compile_seconds, step_seconds))
-        log = RunLog(directory, metrics.columns(method, data), [row.to_json() for row in progress.rows])
-        orders = EpochOrders(partial(epoch_batches, config, data))
-        with closing(log), closing(orders):
-            training = Training(setup, progress, log, orders, reporter, stop, watch, step_seconds, checkpoint_every)
-            training.run()
-        return _write_results(training, started)
+            # From config.json on the directory is this run's; the engine takes up the state from which training starts
+            progress = Progress(Place(), config.noise_rate)
+            if checkpoint is None:
+                set_aside(directory)
+            else:
+                engine.load_state(checkpoint.state)
+                engine.memory = checkpoint.memory
+                progress = checkpoint.progress
+            write_config(directory, config, dataset, setup.identity)
+
+            # Train to the end
+            reporter.start(plan)
+            log = RunLog(directory, metrics.columns(method, data), [row.to_json() for row in progress.rows])
+            orders = EpochOrders(partial(epoch_batches, config, data))
+            with closing(log), closing(orders):
+                training = Training(setup, progress, log, orders, reporter, stop, watch, step_seconds, checkpoint_every)
+                training.run()
+            return _write_results(training, started)
 
 
-def _plan(setup: RunSetup, progress: Progress, compile_seconds: float | None, step_seconds: float | None) -> RunPlan:
-    """What the reporters are told at the start."""
+def _prepared(
+    setup: RunSetup, checkpoint: Checkpoint | None, reporter: Reporter, stop: Stop
+) -> tuple[RunPlan, float | None]:
+    """The plan, shown before the step is compiled and timed, and the seconds a step takes where that is known."""
     config, data, engine = setup.config, setup.data, setup.engine
-    epochs = setup.method.num_runs * config.epochs
+    end_if_stopped = partial(check_not_stopped, stop, setup.directory)
+    plan = _plan(setup, () if checkpoint is None else checkpoint.progress.rows)
+    reporter.preparing(plan)
+    compile_seconds = prepare(engine, setup.method, config, data, reporter)
+    end_if_stopped()
+    step_seconds = None
+    if engine.on_cpu:
+        step_seconds = None if checkpoint is None else seconds_so_far(checkpoint.progress, setup.steps_per_epoch)
+        if step_seconds is None:
+            reporter.note("timing a few steps…")
+            step_seconds = probe(engine, setup.method, config, data, end_if_stopped)
     test_steps = (len(data.test_labels) + len(data.validation_ids)) / config.batch_size * TEST_TO_TRAIN_COST
+    seconds = None if step_seconds is None else plan.epochs * (setup.steps_per_epoch + test_steps) * step_seconds
+    return replace(plan, compile_seconds=compile_seconds, seconds=seconds), step_seconds
+
+
+def _plan(setup: RunSetup, rows: tuple[EpochRow, ...]) -> RunPlan:
+    """What the reporters are told before anything is compiled or timed."""
+    config, data, engine = setup.config, setup.data, setup.engine
     return RunPlan(
         config=config,
         dataset=setup.dataset,
@@ -129,9 +156,7 @@ def _plan(setup: RunSetup, progress: Progress, compile_seconds: float | None, st
         runs=setup.method.num_runs,
         steps_per_epoch=setup.steps_per_epoch,
         notices=(*setup.method.notices, *engine.notices),
-        compile_seconds=compile_seconds,
-        seconds=None if step_seconds is None else epochs * (setup.steps_per_epoch + test_steps) * step_seconds,
-        rows=progress.rows,
+        rows=rows,
     )
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -16,42 +11,19 @@ from datatools.format.dataset import Dataset
 from datatools.format.metadata import DATASET_FILE
 from datatools.format.records import file_sha256
 from trainer.errors import TrainerError
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from trainer.training.signals import Stop
 
 
 class RunStoppedError(TrainerError):
-    """A signal ended the run; its checkpoint is saved."""
+    """A signal ended the run; what it trained is saved in its checkpoint."""
 
 
-class Stop:
-    """Whether a signal has asked the run to end."""
-
-    def __init__(self) -> None:
-        self.signal: str | None = None
-
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """A signal's handler: the run ends after the steps under way. A second Ctrl-C ends it at once."""
-        if self.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = signal.Signals(number).name
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Note SIGINT and SIGTERM, within the block, instead of dying of them. Only a main thread can."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    # what is ignored stays so: a shell starts its background jobs deaf to the Ctrl-C that is meant for others
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop.ask) for number in heard}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def check_not_stopped(stop: Stop, directory: Path) -> None:
+    """Raise RunStoppedError if a signal has come before the first step, when there is nothing to save as yet."""
+    if stop.signal:
+        raise RunStoppedError(
+            f"{directory}: stopped by {stop.signal} before the first step; nothing was changed there, run it again"
+        )
 
 
 def check_finite(losses: dict[str, np.ndarray], where: str, first_step: int) -> None:

@@ -21,6 +21,9 @@ class Recorder:
     def __init__(self, name: str, events: list[tuple[Any, ...]]) -> None:
         self.name, self.events = name, events
 
+    def preparing(self, plan: RunPlan) -> None:
+        self.events.append((self.name, "preparing", plan))
+
     def start(self, plan: RunPlan) -> None:
         self.events.append((self.name, "start", plan))
 
@@ -40,12 +43,14 @@ class Recorder:
 def a_run(reporter: Reporter) -> list[tuple[Any, ...]]:
     """Tell of a whole run; what was told."""
     plan, row = run_plan(), epoch_row(1)
+    reporter.preparing(plan)
     reporter.start(plan)
     reporter.steps(1, 2)
     reporter.epoch(row, 3.0)
     reporter.note("stopped")
     reporter.finish(DIRECTORY, RESULT)
     return [
+        ("preparing", plan),
         ("start", plan),
         ("steps", 1, 2),
         ("epoch", row, 3.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,19 @@ import pytest
 from tests.support.reported import RESULT, RESULT_LINE, epoch_row, run_plan
 from tests.support.tiny import run_config
 from trainer.reporters.console import HINT_SECONDS, Console, duration, plan_lines
+
+
+def test_the_plan_comes_before_what_is_timed_and_each_row_once(capsys: pytest.CaptureFixture[str]) -> None:
+    console, plan = Console(), run_plan(compile_seconds=41.2, notices=("mind this",))
+    console.preparing(replace(plan, compile_seconds=None, seconds=None))
+    before = capsys.readouterr().out
+    assert [line.split()[0] for line in before.splitlines()] == [
+        *("device", "data", "noise", "method", "network", "training")
+    ]
+    console.start(plan)
+    after = capsys.readouterr().out
+    assert [line.split()[0] for line in after.splitlines()] == ["compiled", "plan", "note"]
+    assert "about 1 min 30 s here" in after
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from trainer.errors import TrainerError
 from trainer.metrics import EpochRow
 from trainer.training.checkpoint import read_checkpoint
 from trainer.training.loop import train
-from trainer.training.stopping import RunStoppedError, Stop, stop_on_signals
+from trainer.training.signals import Stop, stop_on_signals
+from trainer.training.stopping import RunStoppedError
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
