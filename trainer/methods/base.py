@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from trainer.settings import VARIANTS, Derived, option_name, option_names, resol
 
 Tensor = ops.Tensor
 """An array of the running engine (tf.Tensor, jax.Array) or of NumPy."""
+MatrixSource = Literal["none", "true", "file", "anchors"]
+"""Where the transition matrix of a method is from: it has none, the manifest's, a file's, or its own estimate."""
 TRAIN_VIEW = "train"
 """The view of an image that the run's augmentation makes."""
 
@@ -144,6 +146,8 @@ class Method:
     """What its steps tell beside loss and error, in the order of the columns."""
     columns: ClassVar[tuple[SampleColumn, ...]] = ()
     """What it tells of each sample in the end, in samples.h5."""
+    uses_noise_rate: ClassVar[bool] = False
+    """Whether its training depends on the noise rate of the run."""
 
     @classmethod
     def from_settings(cls, epochs: int, values: Mapping[str, Any], variant: str = "paper") -> Self:
@@ -184,6 +188,11 @@ class Method:
     def average_decay(self) -> float | None:
         """Decay of a moving average of each network's weights, taken after each step; None for no average."""
         return None
+
+    @property
+    def matrix_source(self) -> MatrixSource:
+        """Where the transition matrix that it trains with is from."""
+        return "none"
 
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         """What is remembered per sample at the start: arrays with leading axis N, but for the `shared` ones."""

@@ -69,6 +69,7 @@ class CoTeaching(Method):
     )
     num_networks = 2
     metrics = CLEAN_SET
+    uses_noise_rate = True
 
     def check(self, epochs: int) -> None:
         if self.ramp_epochs > epochs:

@@ -28,7 +28,7 @@ from datatools.format.dataset import Dataset
 from datatools.noise.matrix_file import parse
 from trainer import ops
 from trainer.errors import TrainerError
-from trainer.methods.base import WARM_UP, Method, Predict, Step, Tensor, check_warm_up
+from trainer.methods.base import WARM_UP, MatrixSource, Method, Predict, Step, Tensor, check_warm_up
 from trainer.settings import setting
 
 MANIFEST, ANCHORS = "manifest", "anchors"
@@ -62,6 +62,12 @@ class Forward(Method):
         "Approach, CVPR 2017"
     )
     shared = ("transition",)
+
+    @property
+    def matrix_source(self) -> MatrixSource:
+        if self.transition == ANCHORS:
+            return "anchors"
+        return "true" if self.transition == MANIFEST else "file"
 
     def check(self, epochs: int) -> None:
         check_warm_up(self.warm_up, epochs)

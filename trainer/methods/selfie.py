@@ -158,6 +158,7 @@ class Selfie(Method):
         SampleColumn("refurbished_label", "int32", -1, is_label=True, replaces_label=True, in_every_run=True),
         SampleColumn("uncertainty", "float32", np.nan, in_every_run=True),
     )
+    uses_noise_rate = True
 
     def check(self, epochs: int) -> None:
         check_warm_up(self.warm_up, epochs)

@@ -47,6 +47,16 @@ class Result(dict[str, Any]):
         return value if value is not None and abs(value) <= 1 else None
 
     @property
+    def selected_test_error(self) -> float | None:
+        """The test error of the epoch that held-out samples selected, or None where the file has no such fraction."""
+        selected = self.get("selected")
+        try:
+            value = float(get(selected if isinstance(selected, dict) else {}, "test_error", (int, float)))
+        except (ValueError, OverflowError):
+            return None
+        return value if 0 <= value <= 1 else None
+
+    @property
     def wall_seconds(self) -> float | None:
         """Seconds of the process that finished the run, or None where the file does not say."""
         return self._number("wall_seconds")

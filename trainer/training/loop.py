@@ -29,6 +29,7 @@ from trainer.runs.directory import (
 from trainer.runs.replacing import check_free, run_directory, set_aside
 from trainer.training.checkpoint import Checkpoint, Place, Progress
 from trainer.training.epochs import RunSetup, Training
+from trainer.training.ledger import Ledger
 from trainer.training.probe import TEST_TO_TRAIN_COST, note_loading, prepare, probe, seconds_so_far
 from trainer.training.resume import (
     check_surroundings,
@@ -167,6 +168,7 @@ def _write_results(training: Training, started: float) -> dict[str, Any]:
     write_arrays(setup.directory / WEIGHTS_FILE, training.weights())
     seconds = time.monotonic() - started
     result = metrics.result(setup.config.method, progress.rows, setup.method.num_networks, progress.kept, seconds)
+    result["told"] = Ledger.of(setup.config, setup.method).to_json()
     write_json(setup.directory / RESULT_FILE, result)
     training.reporter.finish(setup.directory, result)
     return result
