@@ -404,11 +404,17 @@ def known_noise_rate(dataset: Dataset) -> tuple[float, str]:
     """The noise rate of a dataset's training labels, and how it is known.
 
     Raises:
-        TrainerError: nobody knows it.
+        TrainerError: nobody knows it, or all labels are wrong.
     """
     metadata = dataset.metadata
     if metadata.noise is not None:
-        return float(metadata.noise["realised_rate"]), "manifest, realised"
+        rate = float(metadata.noise["realised_rate"])
+        if rate >= 1:
+            raise TrainerError(
+                f"{dataset.path}: every training label is wrong (a realised noise rate of 1), so there is nothing to "
+                "learn from; corrupt at a lower rate, or more images"
+            )
+        return rate, "manifest, realised"
     if metadata.labels == "clean":
         return 0.0, "clean labels"
     raise TrainerError(

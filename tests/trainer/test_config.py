@@ -128,6 +128,12 @@ def test_the_noise_rate_of_a_noisy_dataset_is_the_realised_one() -> None:
     assert "realised" in config.noise_rate_from
 
 
+def test_a_dataset_without_one_right_label_is_refused_by_its_name() -> None:
+    with pytest.raises(TrainerError, match=r"^data/tiny: every training label is wrong") as error:
+        resolve("selfie", dataset("noisy", realised=1.0))
+    assert "--noise-rate" not in str(error.value)
+
+
 def test_the_noise_rate_of_a_written_dataset_is_the_share_of_labels_that_differ(tmp_path: Path) -> None:
     ids, clean, pixels = examples(16)
     noisy = clean.copy()

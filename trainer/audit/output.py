@@ -84,7 +84,7 @@ def relabel(
         raise TrainerError(f"{out}: is or holds the run directory, never overwritten; choose another --out")
     verdict = judge(evidence, noise_rate)
     paths = file_paths(evidence)
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, overwrite=overwrite) as folder:
         write_suspects(evidence, verdict, paths, folder / SUSPECTS_FILE, every_sample)
         (folder / DATASET_FOLDER).mkdir()
         changed = write_corrected(evidence, verdict, folder / DATASET_FOLDER, progress)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from datatools.conversion import convert
 from datatools.corruption import corrupt, default_name
-from datatools.errors import DataToolsError
+from datatools.errors import DataToolsError, TakenError
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import DATASET_FILE
 from datatools.sources import SOURCES
@@ -49,7 +50,8 @@ def _clean(grid: Grid, name: str, root: Path, say: Say) -> Dataset | str:
                     f"{path}: no such dataset, and no image set of that name to convert; known are {', '.join(SOURCES)}"
                 )
             say(f"converting {name} -> {path}")
-            return convert(name, root=root, source=grid.source, out=path, limit=grid.limit, workers=None).dataset
+            with suppress(TakenError):  # another sweep was faster: its dataset is looked at as any that is there
+                return convert(name, root=root, source=grid.source, out=path, limit=grid.limit, workers=None).dataset
         dataset = open_dataset(path)
         if dataset.metadata.labels != "clean":
             raise TrainerError(
@@ -69,18 +71,20 @@ def noisy_path(cell: Cell, clean: Path) -> Path:
 def _noisy(cell: Cell, clean: Dataset, say: Say) -> Path | str:
     """The directory of a cell's dataset, corrupted from the clean one where it is not there; or why there is none."""
     path = noisy_path(cell, clean.path)
+    if not cell.rate:
+        return path
     try:
-        if cell.rate and not (path / DATASET_FILE).is_file():
+        if not (path / DATASET_FILE).is_file():
             say(f"corrupting {clean.path} -> {path}")
-            corrupt(clean, noise=cell.noise, rate=cell.rate, seed=cell.seed, out=path)
-        elif cell.rate:
-            noise = open_dataset(path).metadata.noise or {}
-            parent = noise.get("parent", {}).get("sha256")
-            if (noise.get("rate"), noise.get("seed"), parent) != (cell.rate, cell.seed, clean.sha256):
-                raise TrainerError(
-                    f"{path}: not {cell.noise} noise of rate {cell.rate:g} and seed {cell.seed} of {clean.path}; "
-                    "remove it, and it is made anew"
-                )
+            with suppress(TakenError):  # another sweep was faster
+                corrupt(clean, noise=cell.noise, rate=cell.rate, seed=cell.seed, out=path)
+        noise = open_dataset(path).metadata.noise or {}
+        parent = noise.get("parent", {}).get("sha256")
+        if (noise.get("rate"), noise.get("seed"), parent) != (cell.rate, cell.seed, clean.sha256):
+            raise TrainerError(
+                f"{path}: not {cell.noise} noise of rate {cell.rate:g} and seed {cell.seed} of {clean.path}; "
+                "remove it, and it is made anew"
+            )
     except (DataToolsError, OSError) as error:
         return " ".join(str(error).split())
     return path

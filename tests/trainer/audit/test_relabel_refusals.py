@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import trainer.audit.output as output
+from datatools.errors import DataToolsError
 from datatools.format.dataset import open_dataset
 from tests.support.factories import tree
 from tests.support.relabel_runs import COUNT, refusal, renamed
@@ -112,6 +113,21 @@ def test_only_what_relabel_made_is_replaced(tmp_path: Path, run: Path) -> None:
     assert "lies inside a dataset" in refusal(run, tmp_path / "noisy" / "out")
     (tmp_path / "file").write_text("")
     assert "is not a folder" in refusal(run, tmp_path / "file")
+
+
+def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    real = vars(output)["write_corrected"]
+
+    def rival(*arguments: Any) -> Any:
+        out.mkdir()
+        (out / "theirs").write_text("keep me")
+        return real(*arguments)
+
+    monkeypatch.setattr(output, "write_corrected", rival)
+    with pytest.raises(DataToolsError, match="pass --overwrite"):
+        relabel(run, out)
+    assert [path.name for path in out.iterdir()] == ["theirs"]
 
 
 @pytest.mark.parametrize("where", ["write_suspects", "write_corrected", "card", "draw_tiles"])

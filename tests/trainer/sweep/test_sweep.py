@@ -17,6 +17,7 @@ from datatools import convert
 from tests.support.sweeps import DONE, Pretend, grid, run
 from tests.support.tiny import examples, write_dataset
 from trainer.errors import TrainerError
+from trainer.sweep import datasets
 from trainer.sweep.board import Board
 from trainer.sweep.executor import Resources
 from trainer.sweep.grid import Cell
@@ -83,6 +84,22 @@ def test_another_dataset_in_the_place_of_a_noisy_one_is_not_taken_for_it(tmp_pat
     content = sweep(grid(rates=(0.2,)), tmp_path / "data", tmp_path / "other", "local", Resources())
     assert {cell["state"] for cell in content["cells"]} == {"failed"}
     assert "made anew" in content["cells"][0]["error"]
+
+
+@pytest.mark.parametrize("made_by", ["convert", "corrupt"])
+def test_a_dataset_that_another_sweep_makes_meanwhile_is_taken(
+    made_by: str, tmp_path: Path, pretend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend()
+    real = getattr(datasets, made_by)
+
+    def after_a_rival(*arguments: Any, **more: Any) -> Any:
+        real(*arguments, **more)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(datasets, made_by, after_a_rival)
+    content = run(grid(rates=(0.2,)), tmp_path)
+    assert {cell["state"] for cell in content["cells"]} == {"finished"}
 
 
 def test_a_folder_that_is_no_sweep_is_refused_untouched(tmp_path: Path, pretend: Any) -> None:
