@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -35,7 +35,8 @@ class Console:
     def __init__(self, report_every: int = 1) -> None:
         """`report_every`: epochs from one line to the next; a run's last epoch always has one."""
         self.report_every = report_every
-        self.bar = sys.stderr.isatty()
+        self.bar = _bar_stream()
+        self.bar_width = 0
         self.runs = self.epochs = 0
         self.metrics: tuple[Metric, ...] = ()
         self.last_line = time.monotonic()
@@ -50,17 +51,14 @@ class Console:
         self.metrics = METHODS[plan.config.method].metrics
 
     def steps(self, done: int, total: int) -> None:
-        if not self.bar:
+        if self.bar is None:
             if time.monotonic() - self.last_line > LINE_EVERY_SECONDS and done < total:
                 self._line(f"step {done:,} of {total:,}")
         else:
             filled = 30 * done // total
-            print(
-                f"\r[{'#' * filled}{'.' * (30 - filled)}] step {done:,}/{total:,} ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            text = f"[{'#' * filled}{'.' * (30 - filled)}] step {done:,}/{total:,} "
+            print(f"\r{text}", end="", file=self.bar, flush=True)
+            self.bar_width = len(text)
 
     def epoch(self, row: EpochRow, seconds_left: float) -> None:
         self._clear_bar()
@@ -93,12 +91,22 @@ class Console:
             click.echo(f"{term:<9} {value}")
 
     def _clear_bar(self) -> None:
-        if self.bar:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        if self.bar is not None:
+            # a notebook knows no code for "erase the line"
+            erased = "\033[K" if self.bar.isatty() else f"{' ' * self.bar_width}\r"
+            print(f"\r{erased}", end="", file=self.bar, flush=True)
+            self.bar_width = 0
 
     def _line(self, text: str) -> None:
         click.echo(text)
         self.last_line = time.monotonic()
+
+
+def _bar_stream() -> TextIO | None:
+    """Where a bar is drawn: on a terminal's stderr, in a notebook's cell among the lines, else nowhere."""
+    if sys.stderr.isatty():
+        return sys.stderr
+    return sys.stdout if type(sys.stdout).__module__.startswith("ipykernel.") else None
 
 
 def _test_error(row: EpochRow) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,20 @@ def test_a_terminal_has_a_bar_within_the_epoch_on_stderr(
     assert shown.count("#") == shown.count(".")
     console.epoch(epoch_row(1), 0.0)
     assert capsys.readouterr().err.startswith("\r"), "the bar makes way for the line"
+
+
+def test_a_notebook_has_the_bar_among_its_lines_and_overwrites_it_with_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    monkeypatch.setattr(sys, "stdout", cell)
+    console = Console()
+    console.start(run_plan())
+    console.steps(50, 100)
+    console.epoch(epoch_row(1), 0.0)
+    *_, bar, blanks, line = cell.getvalue().split("\r")
+    assert "step 50/100" in bar
+    assert blanks == " " * len(bar)
+    assert "epoch 1/4" in line
+    assert "\033" not in cell.getvalue()
 
 
 def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
