@@ -16,6 +16,7 @@ from trainer.report.description import Line, LineChart
 from trainer.report.label_layout import LEADER, LETTER, label_column, spread
 from trainer.report.markers import line_look, marker
 from trainer.report.markup import Attributes, add, number, tag
+from trainer.report.style import style_class
 
 TOP, BOTTOM, LEFT, RIGHT = 20.0, 40.0, 38.0, 14.0
 
@@ -92,11 +93,11 @@ def _axes(frame: Frame) -> Iterator[Element]:
 def _restarts(frame: Frame) -> Iterator[Element]:
     for value, style in frame.chart.restarts:
         path = f"M{number(frame.x(value))} {number(TOP)}V{number(frame.base)}"
-        yield tag("path", {"class": f"restart s{style % 8}", "d": path})
+        yield tag("path", {"class": f"restart {style_class(style)}", "d": path})
 
 
 def _line(frame: Frame, line: Line) -> Element:
-    group = tag("g", f"s{line.style % 8}")
+    group = tag("g", style_class(line.style))
     x, bars = line.x + line.shift, frame.chart.spread == "bars"
     add(group, _bars(frame, line) if bars else _band(frame, line))
     for part in _stretches(line.y):
@@ -136,7 +137,7 @@ def _labels(frame: Frame) -> Iterator[Element]:
     lines = sorted(frame.chart.lines, key=lambda line: -line.end()[1])
     places = spread([frame.y(line.end()[1]) for line in lines], TOP - 10, frame.base - 4)
     for place, line in zip(places, lines, strict=True):
-        x, kind = frame.right + LEADER - 4, f"s{line.style % 8}"
+        x, kind = frame.right + LEADER - 4, style_class(line.style)
         path = f"M{frame.point(*line.end())}H{number(frame.right)}L{number(x - 4)} {number(place)}"
         yield tag("path", {"class": f"leader {kind}", "d": path})
         yield tag("text", {"class": f"label {kind}", "x": x, "y": place + 4}, line.label)

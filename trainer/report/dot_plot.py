@@ -10,6 +10,7 @@ from trainer.report.description import DotPlot, Dots
 from trainer.report.label_layout import LETTER, WIDEST
 from trainer.report.markers import marker
 from trainer.report.markup import Attributes, add, number, shorten, tag
+from trainer.report.style import style_class
 
 TOP, BOTTOM, SIDE = 6.0, 40.0, 16.0
 RUNS_BELOW = 9.0
@@ -71,7 +72,7 @@ def _axes(frame: Frame) -> Iterator[Element]:
 
 
 def _dots(frame: Frame, line: Dots, y: float) -> Iterator[Element]:
-    kind = f"s{line.style % 8}"
+    kind = style_class(line.style)
     yield tag("path", {"class": "axis", "d": f"M{number(frame.left)} {number(y)}H{number(frame.width - SIDE)}"})
     group = tag("g", kind)
     if line.deviation is not None:

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element
 
 from trainer.report.markup import Attributes, number, tag
-from trainer.report.style import line_style
+from trainer.report.style import line_style, style_class
 
 
 def marker(style: int, x: float, y: float, size: float = 4.2) -> Element:
     """The marker of a style, as SVG."""
-    shape = line_style(style).marker
+    look = line_style(style)
+    shape, kind = look.marker, "mark hollow" if look.hollow else "mark"
     if shape == "o":
-        return tag("circle", {"class": "mark", "cx": x, "cy": y, "r": size})
+        return tag("circle", {"class": kind, "cx": x, "cy": y, "r": size})
     corners = {
         "s": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
         "^": [(0, -1.2), (1.15, 0.9), (-1.15, 0.9)],
@@ -27,7 +28,7 @@ def marker(style: int, x: float, y: float, size: float = 4.2) -> Element:
         "p": [(0, -1.3), (1.25, -0.4), (0.75, 1.1), (-0.75, 1.1), (-1.25, -0.4)],
     }[shape]
     points = " ".join(f"{number(x + size * a)},{number(y + size * b)}" for a, b in corners)
-    return tag("polygon", {"class": "mark", "points": points})
+    return tag("polygon", {"class": kind, "points": points})
 
 
 def line_look(style: int) -> Attributes:
@@ -40,7 +41,7 @@ def line_look(style: int) -> Attributes:
 def swatch(style: int) -> Element:
     """A short piece of a line with its marker, for a legend."""
     path = tag("path", {"class": "line", "d": "M1 7H33", **line_look(style)})
-    svg = {"class": f"swatch s{style % 8}", "viewBox": "0 0 34 14", "aria-hidden": "true"}
+    svg = {"class": f"swatch {style_class(style)}", "viewBox": "0 0 34 14", "aria-hidden": "true"}
     return tag("svg", svg, path, marker(style, 17, 7))
 
 

@@ -15,7 +15,7 @@ from trainer.report.description import DotPlot, HeatMap, Line, LineChart, Rankin
 from trainer.report.figures import Figures, PanelFigures
 from trainer.report.markup import shorten
 from trainer.report.matrix_figures import MatrixFigures
-from trainer.report.style import HEAT_LIGHT, HEAT_TICKS, heat, line_style
+from trainer.report.style import HEAT_LIGHT, HEAT_TICKS, LineStyle, heat, line_style
 from trainer.report.summary import Panel
 
 DPI = 200
@@ -131,8 +131,7 @@ def _line_chart(axes: Any, chart: LineChart) -> None:
             "linestyle": (0, tuple(part / style.width for part in style.dash)) if style.dash else "-",
             "label": _name(line.label),
             "marker": style.marker,
-            "markeredgecolor": "white",
-            "markeredgewidth": 0.5,
+            **_marker_look(style),
         }
         if chart.spread == "bars":
             _error_bars(axes, line, {**look, "markersize": 5.5})
@@ -148,10 +147,19 @@ def _line_chart(axes: Any, chart: LineChart) -> None:
     axes.grid(visible=True, axis="y")
 
 
+def _marker_look(style: LineStyle) -> dict[str, Any]:
+    """Fill and edge of a marker: the edge of a filled one keeps it apart from the line."""
+    if style.hollow:
+        return {"markerfacecolor": "white", "markeredgecolor": style.light, "markeredgewidth": 1.2}
+    return {"markeredgecolor": "white", "markeredgewidth": 0.5}
+
+
 def _error_bars(axes: Any, line: Line, look: dict[str, Any]) -> None:
     # an SVG shows a bar without length as a cap: none where there is no deviation
     half = np.array([np.nan_to_num(line.y - line.low), np.nan_to_num(line.high - line.y)])
-    axes.errorbar(line.x + line.shift, line.y, yerr=half, capsize=2 if half.any() else 0, elinewidth=0.9, **look)
+    axes.errorbar(
+        line.x + line.shift, line.y, yerr=half, capsize=2 if half.any() else 0, capthick=0.5, elinewidth=0.9, **look
+    )
 
 
 def _dot_plot(axes: Any, plot: DotPlot) -> None:
@@ -161,7 +169,7 @@ def _dot_plot(axes: Any, plot: DotPlot) -> None:
         axes.plot(line.values, below, "o", ms=2.5, color=style.light, alpha=0.65, mew=0)
         if line.deviation is not None:
             axes.errorbar(line.mean, place, xerr=line.deviation, capsize=2.5, elinewidth=1.2, color=style.light)
-        axes.plot(line.mean, place, marker=style.marker, ms=7, color=style.light, mec="white", mew=0.5)
+        axes.plot(line.mean, place, marker=style.marker, ms=7, color=style.light, **_marker_look(style))
     # the first line is the uppermost
     axes.set(ylim=(len(plot.dots) - 0.4, -0.6), yticks=range(len(plot.dots)))
     axes.set_yticklabels([_name(line.label) for line in plot.dots])

@@ -3,7 +3,8 @@
 A line has a colour, a marker and a dash, so that none leans on colour alone. The colours differ in lightness too, at
 least 3.5 steps of CIE L* between any two and 8 between the first four, the built-in methods', so that greys of a print
 are told apart; to the common kinds of colour blindness no two come closer than 14 in CIE Lab. All reach a contrast of
-4.5 to 1 on their paper, as text has to (WCAG 2.1, 1.4.3). Tests compute all of these.
+4.5 to 1 on their paper, as text has to (WCAG 2.1, 1.4.3). There are 8 colours, each for two styles, whose markers, one
+filled and one hollow, and dashes differ. Tests compute all of these.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class LineStyle(NamedTuple):
 
     Attributes:
         light, dark: colour on light and on dark paper. marker: of matplotlib. dash: lengths of dash and gap, or ().
-        width: of the line, in pixels.
+        width: of the line, in pixels. hollow: whether the marker is an outline.
     """
 
     light: str
@@ -24,9 +25,10 @@ class LineStyle(NamedTuple):
     marker: str
     dash: tuple[float, ...]
     width: float
+    hollow: bool = False
 
 
-STYLES = (
+_FILLED = (
     LineStyle("#171e25", "#e5effc", "o", (1.5, 3.0), 1.8),
     LineStyle("#c55000", "#f66c18", "s", (7.0, 3.5), 1.8),
     LineStyle("#004d29", "#00f38d", "^", (7.0, 3.0, 1.5, 3.0), 1.8),
@@ -36,6 +38,14 @@ STYLES = (
     LineStyle("#007493", "#0bcae7", "X", (10.0, 3.0, 1.5, 3.0, 1.5, 3.0), 1.8),
     LineStyle("#634800", "#fce12f", "p", (3.0, 2.0, 1.5, 2.0), 1.8),
 )
+STYLES = (
+    *_FILLED,
+    *(
+        style._replace(marker=_FILLED[number - 5].marker, dash=_FILLED[number - 3].dash, hollow=True)
+        for number, style in enumerate(_FILLED)
+    ),
+)
+"""Of two styles, at most one of colour, marker (with its filling) and dash is the same."""
 HEAT_LIGHT, HEAT_DARK = "#08306b", "#b5d2ff"
 """The colour of a cell whose share is 1."""
 HEAT_TICKS = (0.02, 0.1, 0.2, 0.4, 0.6, 1.0)
@@ -45,6 +55,11 @@ HEAT_TICKS = (0.02, 0.1, 0.2, 0.4, 0.6, 1.0)
 def line_style(number: int) -> LineStyle:
     """The style of a number; they begin again when they are used up."""
     return STYLES[number % len(STYLES)]
+
+
+def style_class(number: int) -> str:
+    """The class of `css` that has the colour of a number's style."""
+    return f"s{number % len(STYLES)}"
 
 
 def heat(share: float) -> float:

@@ -62,7 +62,7 @@ def points(svg: Element, *kinds: str) -> list[tuple[float, float]]:
     """Corners of paths and polygons and middles of circles of these classes."""
     corners = []
     for part in svg.iter():
-        if part.get("class") not in kinds:
+        if not set((part.get("class") or "").split()) & set(kinds):
             continue
         if part.tag == "circle":
             corners.append((float(part.get("cx", "")), float(part.get("cy", ""))))

@@ -7,8 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from trainer.report.style import HEAT_DARK, HEAT_LIGHT, STYLES, css, heat
+from trainer.report.markers import line_look, marker
+from trainer.report.markup import html
+from trainer.report.style import HEAT_DARK, HEAT_LIGHT, STYLES, css, heat, style_class
 
+COLOURS = STYLES[:8]
+"""One style of each colour; those after them have the same colours."""
 PAPERS = {"light": "#ffffff", "dark": "#14171c"}
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 EYES = {
@@ -52,7 +56,7 @@ def test_lines_can_be_told_from_their_paper(number: int, paper: str) -> None:
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_lines_are_told_apart_in_grey(paper: str) -> None:
-    lightness = [float(lab(linear(getattr(style, paper)))[0]) for style in STYLES]
+    lightness = [float(lab(linear(getattr(style, paper)))[0]) for style in COLOURS]
     assert min(abs(one - other) for one, other in combinations(lightness, 2)) >= 3.5
     assert min(abs(one - other) for one, other in combinations(lightness[:4], 2)) >= 8
 
@@ -60,13 +64,34 @@ def test_lines_are_told_apart_in_grey(paper: str) -> None:
 @pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("eyes", EYES)
 def test_lines_are_told_apart_by_all_eyes(eyes: str, paper: str) -> None:
-    seen = [lab(EYES[eyes] @ linear(getattr(style, paper))) for style in STYLES]
+    seen = [lab(EYES[eyes] @ linear(getattr(style, paper))) for style in COLOURS]
     assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) >= 14
 
 
-def test_no_two_lines_have_the_same_colour_marker_or_dash() -> None:
+def test_no_two_of_the_first_8_lines_have_the_same_colour_marker_or_dash() -> None:
     for field in ("light", "dark", "marker", "dash"):
-        assert len({getattr(style, field) for style in STYLES}) == len(STYLES)
+        assert len({getattr(style, field) for style in COLOURS}) == len(COLOURS)
+
+
+def test_any_two_of_16_lines_differ_in_two_of_colour_marker_and_dash() -> None:
+    assert len(STYLES) >= 16
+    for one, other in combinations(STYLES, 2):
+        alike = [one.light == other.light, one.dash == other.dash]
+        alike.append((one.marker, one.hollow) == (other.marker, other.hollow))
+        assert sum(alike) <= 1, (one, other)
+        assert (one.light == other.light) == (one.dark == other.dark)
+        # lines of one colour differ in the outline of their markers too, which small ones show best
+        assert one.light != other.light or one.marker != other.marker
+
+
+def test_the_page_draws_16_lines_that_are_told_apart() -> None:
+    numbers = range(len(STYLES))
+    drawn = {(html(marker(number, 0, 0)), str(line_look(number)), style_class(number)) for number in numbers}
+    assert len(drawn) == len(STYLES)
+    assert len({html(marker(number, 0, 0)) for number in numbers}) == len(STYLES)
+    for number, style in enumerate(STYLES):
+        assert css().count(f".{style_class(number)}{{--line:{style.light}}}") == 1
+        assert css().count(f".{style_class(number)}{{--line:{style.dark}}}") == 1
 
 
 @pytest.mark.parametrize(("colour", "paper"), [(HEAT_LIGHT, PAPERS["light"]), (HEAT_DARK, PAPERS["dark"])])
