@@ -15,29 +15,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.runs.directory import CONFIG_FILE
 from trainer.runs.reading import RunFileError, get
 from trainer.runs.result import Result
 from trainer.runs.run import Run, epochs_done, is_finished, open_run
+from trainer.settings import settings_of
 
 CLEAN = "none"
 """The noise of a dataset that has none."""
 OWN = "own"
 """The noise of a dataset whose labels have errors of their own, at a rate that the run was told."""
-SETTINGS = (
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-    "variant",
-    "sampling",
-    "momentum_form",
-    "precision",
-    "engine",
-    "validation_fraction",
+SETTINGS = tuple(
+    name
+    for name, declared in settings_of(RunConfig).items()
+    if name not in ("network", "preset", "epochs", "noise_rate", "seed", "deterministic")
+    and not declared.changes_no_result
 )
-"""What runs of one group may not differ in, beside the group's own fields and the method's settings."""
+"""What runs of one group may not differ in, beside the group's own fields, the preset and the method's settings."""
+
+
+MOST_NUMBERS = 30
+"""So many of a list of numbers, such as the epochs of the drops, tell settings apart."""
 
 
 class Group(NamedTuple):
@@ -94,6 +95,11 @@ class FinishedRun:
     @property
     def result(self) -> Result:
         return self.run.result
+
+    @property
+    def preset(self) -> str:
+        """As config.json names it, or ""."""
+        return plain_text(self.settings.get("preset") or "")
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -211,19 +217,25 @@ def _noise(noise: dict[str, Any] | None, settings: dict[str, Any]) -> Noise:
 
 
 def _told_apart(runs: list[FinishedRun]) -> list[FinishedRun]:
-    """The runs with `Group.settings` filled in: what differs among those of a dataset, network, method and epochs."""
-    alike: dict[tuple[Any, ...], list[FinishedRun]] = {}
+    """The runs with `Group.settings` filled in: what differs among those of a dataset, network, method and epochs.
+
+    Of runs of several presets, the preset stands for what follows from it.
+    """
+    alike: dict[tuple[Any, ...], dict[str, list[FinishedRun]]] = {}
     for run in runs:
         group = run.group
-        alike.setdefault((group.dataset, group.network, group.method, group.epochs), []).append(run)
+        by_preset = alike.setdefault((group.dataset, group.network, group.method, group.epochs), {})
+        by_preset.setdefault(run.preset, []).append(run)
     placed = []
-    for members in alike.values():
-        settings = [_settings(run) for run in members]
-        names = sorted({name for values in settings for name in values})
-        differing = [name for name in names if len({values[name] for values in settings if name in values}) > 1]
-        for run, values in zip(members, settings, strict=True):
-            text = ", ".join(f"{name} {values[name]}" for name in differing if name in values)
-            placed.append(replace(run, group=run.group._replace(settings=text)))
+    for by_preset in alike.values():
+        for preset, members in by_preset.items():
+            settings = [_settings(run) for run in members]
+            names = sorted({name for values in settings for name in values})
+            differing = [name for name in names if len({values[name] for values in settings if name in values}) > 1]
+            first = [f"preset {preset}"] if preset and len(by_preset) > 1 else []
+            for run, values in zip(members, settings, strict=True):
+                text = ", ".join([*first, *(f"{name} {values[name]}" for name in differing if name in values)])
+                placed.append(replace(run, group=run.group._replace(settings=text)))
     return placed
 
 
@@ -241,4 +253,10 @@ def _settings(run: FinishedRun) -> dict[str, str]:
         values["noise_rate"] = "estimated"
     else:
         values["noise_rate"] = "known"
-    return {printable(str(key)).replace("_", "-"): plain_text(value)[:60] for key, value in values.items()}
+    return {printable(str(key)).replace("_", "-"): _setting_text(value)[:60] for key, value in values.items()}
+
+
+def _setting_text(value: Any) -> str:
+    if isinstance(value, list) and all(type(item) is int for item in value):
+        return " ".join(map(str, value[:MOST_NUMBERS])) or "none"
+    return plain_text(value)

@@ -157,13 +157,21 @@ def test_a_notice_is_one_line_whatever_the_directory_is_called(tmp_path: Path) -
     [
         ({"batch_size": 128}, {"batch_size": 64}, ("batch-size 128", "batch-size 64")),
         ({"method_settings": {"beta": 0.2}}, {"method_settings": {"beta": 0.5}}, ("beta 0.2", "beta 0.5")),
+        ({"optimizer": "sgd"}, {"optimizer": "adam"}, ("optimizer sgd", "optimizer adam")),
+        ({"augmentation": "none"}, {"augmentation": "crop-flip"}, ("augmentation none", "augmentation crop-flip")),
+        ({"drop_epochs": [20, 30]}, {"drop_epochs": []}, ("drop-epochs 20 30", "drop-epochs none")),
+        (
+            {"preset": "elr-2020", "batch_size": 128},
+            {"preset": "dividemix-2020", "batch_size": 64},
+            ("preset elr-2020", "preset dividemix-2020"),
+        ),
         (
             {"noise_rate": 0.4, "noise_rate_from": "--noise-rate"},
             {"noise_rate": 0.3, "noise_rate_from": "--noise-rate"},
             ("noise-rate known", "noise-rate 0.3"),
         ),
     ],
-    ids=["setting", "method's own", "told rate"],
+    ids=["setting", "method's own", "optimizer", "augmentation", "numbers", "preset", "told rate"],
 )
 def test_runs_of_other_settings_are_apart_and_say_why(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], text: tuple[str, str]
@@ -220,6 +228,9 @@ PAPERS = {
         ({}, "mixup", None),
         ({"epochs": 99}, "selfie", None),
         ({"batch_size": 64}, "selfie", None),
+        ({"optimizer": "sgd", "schedule": "step", "augmentation": "none"}, "selfie", 0.133),
+        ({"optimizer": "adam"}, "selfie", None),
+        ({"augmentation": "crop-flip"}, "selfie", None),
         ({"network": "small-cnn"}, "selfie", None),
         ({"validation_fraction": 0.1}, "selfie", None),
         ({"train_records": 10_000}, "selfie", None),
