@@ -57,7 +57,8 @@ def made_run(directory: Path, method: str, seed: int, errors: list[float], **mor
         errors: the test error of each epoch, of all restarts together.
         more: "epochs" (of one run; all by default), "noise" (of config.json's dataset), "name" and "train_records" of
             the dataset, "data" (a Dataset that is there: path, SHA-256, noise and samples.h5 follow from it),
-            "num_classes" of the confusion matrix, and any other key of config.json.
+            "num_classes" of the confusion matrix, "result" (more keys of result.json), and any other
+            key of config.json.
     """
     directory.mkdir(parents=True)
     data: Dataset | None = more.pop("data", None)
@@ -71,6 +72,7 @@ def made_run(directory: Path, method: str, seed: int, errors: list[float], **mor
         dataset |= {"name": data.metadata.name, "path": str(data.path), "sha256": data.sha256}
         dataset["train_records"] = data.metadata.num_records("train")
         write_samples(directory / "samples.h5", data, refurbish=method in REFURBISHES)
+    more_results = more.pop("result", {})
     classes = more.pop("num_classes", 3 if data is None else data.metadata.num_classes)
     config = {
         "method": method,
@@ -84,7 +86,7 @@ def made_run(directory: Path, method: str, seed: int, errors: list[float], **mor
     }
     (directory / "config.json").write_text(json.dumps(config))
     write_metrics(directory / "metrics.csv", method, errors)
-    (directory / "result.json").write_text(json.dumps(result(method, errors, classes)))
+    (directory / "result.json").write_text(json.dumps({**result(method, errors, classes), **more_results}))
     return directory
 
 

@@ -23,9 +23,12 @@ from trainer.runs.reading import RunFileError, get
 from trainer.runs.result import Result
 from trainer.runs.run import Run, epochs_done, is_finished, open_run
 from trainer.settings import settings_of
+from trainer.training.ledger import Ledger
 
 CLEAN = "none"
 """The noise of a dataset that has none."""
+NOTHING, NOT_RECORDED = "nothing", "not recorded"
+"""What a method was told, where that was nothing, and where result.json is of a version that did not record it."""
 OWN = "own"
 """The noise of a dataset whose labels have errors of their own, at a rate that the run was told."""
 SETTINGS = tuple(
@@ -100,6 +103,19 @@ class FinishedRun:
     def preset(self) -> str:
         """As config.json names it, or ""."""
         return plain_text(self.settings.get("preset") or "")
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """What the method was told; None where result.json does not have it, as of an earlier version."""
+        try:
+            return Ledger.from_json(get(self.result, "told", dict))
+        except ValueError:
+            return None
+
+    @property
+    def ledger_words(self) -> str:
+        """What the method was told of the noise, as "true rate"; else NOTHING or NOT_RECORDED."""
+        return NOT_RECORDED if self.ledger is None else self.ledger.words or NOTHING
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 from trainer.metrics import headline_metrics
 from trainer.report.collect import FinishedRun, Group, plain_text, printable
 from trainer.report.matrices import Transitions
-from trainer.report.summary import Estimate, Panel, Row, final, headline_shares
+from trainer.report.summary import SELECTED, Estimate, Panel, Row, final, headline_shares
 from trainer.runs.result import HEADLINES
 
 FORMAT_VERSION = 1
@@ -24,14 +24,16 @@ def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
     metrics = [metric.key for metric in headline_metrics()]
     columns = (*Group._fields[:5], "seed", *HEADLINES, "best_test_error_all_runs", *metrics, "run_directory")
     more = ("settings", "noise_type", "noise_rate", "wall_seconds", "epochs_in_all", "device")
+    newer = (SELECTED, "preset", "told")
     lines = []
     for run in runs:
         results = [*(float(run.result[key]) for key in HEADLINES), run.result.best_test_error_all_runs]
         results += [final(run, key) for key in metrics]
         facts = [run.group.settings, run.noise.kind, run.noise.rate, run.result.wall_seconds]
         facts += [len(run.metrics["epoch"]), device(run)]
+        facts += [run.result.selected_test_error, run.preset, run.ledger_words]
         lines.append([*run.group[:5], run.seed, *results, printable(str(run.directory)), *facts])
-    _write(path, [*columns, *more], lines)
+    _write(path, [*columns, *more, *newer], lines)
 
 
 def write_groups(rows: Sequence[Row], path: Path) -> None:
@@ -46,8 +48,11 @@ def write_groups(rows: Sequence[Row], path: Path) -> None:
         figures = [*(row.errors[key] for key in HEADLINES), *(row.shares.get(key) for key in shares), row.seconds]
         for figure in figures:
             cells += [None, None] if figure is None else [figure.mean, figure.deviation]
-        lines.append([*cells, row.paper])
-    _write(path, [*columns, "paper_best_test_error"], lines)
+        selected = row.errors.get(SELECTED)
+        cells += [row.paper, *((None, None) if selected is None else selected[:2])]
+        lines.append([*cells, row.preset, row.ledger_words])
+    selected_columns = (f"{SELECTED}_mean", f"{SELECTED}_deviation")
+    _write(path, [*columns, "paper_best_test_error", *selected_columns, "preset", "told"], lines)
 
 
 def write_curves(runs: Sequence[FinishedRun], path: Path) -> None:
@@ -104,10 +109,12 @@ def _point(row: Row) -> dict[str, Any]:
         "settings": row.group.settings,
         "seeds": [run.seed for run in row.members],
         "runs": len(row.members),
-        "test_error": {key: _estimate(row.errors[key]) for key in HEADLINES},
+        "test_error": {key: _estimate(row.errors.get(key)) for key in (*HEADLINES, SELECTED)},
         **{metric.key: _estimate(row.shares.get(metric.key)) for metric in headline_shares()},
         "wall_seconds": _estimate(row.seconds),
         "paper_best_test_error": row.paper,
+        "preset": row.preset,
+        "told": row.ledger_words,
     }
 
 
@@ -121,6 +128,9 @@ def _run(run: FinishedRun) -> dict[str, Any]:
         "epochs_in_all": len(run.metrics["epoch"]),
         "device": device(run),
         "versions": versions(run),
+        SELECTED: run.result.selected_test_error,
+        "preset": run.preset,
+        "told": run.ledger_words,
     }
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from trainer.report.description import Axis, DotPlot, Dots, Line, LineChart, nice_axis
-from trainer.report.summary import Panel, Row, rate_text
+from trainer.report.summary import SELECTED, Panel, Row, error_of, rate_text
 
 HEADLINE_TITLES = {
-    "best_test_error": "Best test error",
     "last_test_error": "Last test error",
+    SELECTED: "Test error of the epoch selected on held-out samples",
     "mean_last10_test_error": "Mean of the last 10 epochs",
+    "best_test_error": "Best test error, chosen on test labels",
 }
 SHIFT, WIDEST_SHIFT = 0.012, 0.08
 """How far bars of one rate stand apart, and all of them together, as shares of the span of the rates."""
@@ -20,8 +21,8 @@ ERROR = "test error in %"
 
 
 def error_figure(panel: Panel, headline: str, style: dict[str, int]) -> LineChart | DotPlot | None:
-    """A test error of all methods by noise rate; None where no rate is known."""
-    rows = [row for row in panel.rows if row.noise.rate is not None]
+    """A test error of all methods by noise rate; None where no rate is known, or no row has that error."""
+    rows = [row for row in panel.rows if row.noise.rate is not None and headline in row.errors]
     rates = {row.noise.rate for row in rows}
     if not rates:
         return None
@@ -64,7 +65,7 @@ def _dot_plot(panel: Panel, rows: Sequence[Row], headline: str, style: dict[str,
             Dots(
                 label=f"{row.label}, {row.noise.name}" if several else row.label,
                 style=style[row.label],
-                values=tuple(100 * float(run.result[headline]) for run in row.members),
+                values=tuple(100 * value for run in row.members if (value := error_of(run, headline)) is not None),
                 mean=100 * mean,
                 deviation=None if deviation is None else 100 * deviation,
             )
@@ -82,8 +83,9 @@ def _dot_plot(panel: Panel, rows: Sequence[Row], headline: str, style: dict[str,
 def _spoken(panel: Panel, headline: str) -> str:
     def lines() -> Iterator[str]:
         for label in panel.labels():
-            rows = [row for row in panel.rows if row.label == label]
-            yield f"{label}: " + ", ".join(f"{row.errors[headline].percent()} at {rate_text(row)}" for row in rows)
+            rows = [row for row in panel.rows if row.label == label and headline in row.errors]
+            texts = [f"{row.errors[headline].percent()} at {rate_text(row)}" for row in rows]
+            yield from [f"{label}: {', '.join(texts)}"] if texts else []
 
     title = f"{HEADLINE_TITLES[headline]}: {panel.title}"
     return f"{title}. {'; '.join(lines())}. The same figures are in the table below."

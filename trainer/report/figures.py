@@ -11,8 +11,7 @@ from trainer.report.description import DotPlot, LineChart
 from trainer.report.error_figures import error_figure
 from trainer.report.matrices import Transitions
 from trainer.report.matrix_figures import MatrixFigures, Names, confusion_figures, transition_figures
-from trainer.report.summary import Panel, Row
-from trainer.runs.result import HEADLINES
+from trainer.report.summary import SHOWN, Panel, Row
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class PanelFigures:
     """The figures of a panel.
 
     Attributes:
-        errors: by headline; empty where no noise rate is known.
+        errors: by headline, those of SHOWN that any run has; empty where no noise rate is known.
     """
 
     panel: Panel
@@ -53,7 +52,7 @@ def describe(
     style = method_styles(panels)
     parts = []
     for panel in panels:
-        errors = {key: figure for key in HEADLINES if (figure := error_figure(panel, key, style)) is not None}
+        errors = {key: figure for key in SHOWN if (figure := error_figure(panel, key, style)) is not None}
         parts.append(PanelFigures(panel, errors, curve_rows(panel, style)))
     return Figures(style, tuple(parts), transition_figures(rows, matrices, names), confusion_figures(rows, names))
 

@@ -21,8 +21,8 @@ from trainer.report.figures import Figures
 from trainer.report.label_matrices import confusion_section, transition_section
 from trainer.report.markup import add, breakable, html, relative_link, tag
 from trainer.report.matrix_figures import Names
-from trainer.report.results import duration, error_section, scrolling, table_section
-from trainer.report.summary import Panel, Row, rate_text
+from trainer.report.results import SHORT_TITLES, duration, error_section, scrolling, table_section
+from trainer.report.summary import Panel, Row, error_of, rate_text, shown_errors
 
 TEMPLATE, STYLE_SHEET = (Path(__file__).with_name(name) for name in ("page.html", "page.css"))
 
@@ -119,20 +119,21 @@ def _left_out(lines: Sequence[str]) -> Element:
 def _runs_section(rows: Sequence[Row], out: Path) -> Element:
     section = tag("section", {"id": "runs", "aria-labelledby": "runs-title"})
     section.append(tag("h2", {"id": "runs-title"}, "Runs"))
-    heads = ("Method", "Dataset, noise", "Seed", "Epochs", "Best, %", "Last, %", "Time", "Device", "Run directory")
+    errors = [key for key in shown_errors(rows) if key != "mean_last10_test_error"]
+    numbers = ("Seed", "Epochs", *(f"{SHORT_TITLES[key]}, %" for key in errors), "Time")
     head = tag("tr")
-    for name in heads:
-        head.append(tag("th", {"scope": "col", "class": "n"} if name in heads[2:7] else {"scope": "col"}, name))
+    for name in ("Method", "Dataset, noise", *numbers, "Device", "Run directory"):
+        head.append(tag("th", {"scope": "col", "class": "n"} if name in numbers else {"scope": "col"}, name))
     body = tag("tbody")
     for row in rows:
         for run in row.members:
-            body.append(_run_line(row, run, out))
+            body.append(_run_line(row, run, errors, out))
     table = tag("table", None, tag("thead", None, head), body)
     add(section, [scrolling(table, "Runs"), tag("h3", None, "Versions"), *_versions(rows)])
     return section
 
 
-def _run_line(row: Row, run: FinishedRun, out: Path) -> Element:
+def _run_line(row: Row, run: FinishedRun, errors: Sequence[str], out: Path) -> Element:
     seconds = run.result.wall_seconds
     path = _relative(run.directory, out)
     link = tag("a", {"class": "path", "href": relative_link(path)}, *breakable(path))
@@ -145,8 +146,7 @@ def _run_line(row: Row, run: FinishedRun, out: Path) -> Element:
         tag("td", None, f"{group.dataset}, {noise}"),
         tag("td", "n", str(run.seed)),
         tag("td", "n", str(len(run.metrics["epoch"]))),
-        tag("td", "n", f"{100 * run.result['best_test_error']:.2f}"),
-        tag("td", "n", f"{100 * run.result['last_test_error']:.2f}"),
+        *(tag("td", "n", "–" if (error := error_of(run, key)) is None else f"{100 * error:.2f}") for key in errors),
         tag("td", "n", "–" if seconds is None else duration(seconds)),
         tag("td", None, device(run) or "–"),
         tag("td", "wide", link),

@@ -114,7 +114,7 @@ def _save(picture: Any, out: Path, title: str, taken: Iterable[str]) -> list[str
 
 
 def _place(panel: Panel) -> str:
-    return f"{panel.dataset}-{panel.kind}-{panel.network}-{panel.epochs}-epochs"
+    return f"{panel.dataset}-{panel.kind}-{panel.network}-{panel.epochs}-epochs {panel.preset}".rstrip()
 
 
 def _name(label: str) -> str:

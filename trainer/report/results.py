@@ -7,15 +7,31 @@ from xml.etree.ElementTree import Element
 
 from trainer.methods.metric import Metric
 from trainer.report.charts import is_labelled, line_chart
+from trainer.report.collect import NOT_RECORDED, NOTHING
 from trainer.report.description import DotPlot, LineChart
 from trainer.report.dot_plot import dot_plot
 from trainer.report.figures import Figures
 from trainer.report.markers import legend, swatch
 from trainer.report.markup import Attributes, Content, add, tag
-from trainer.report.summary import Estimate, Panel, Row, heading, headline_shares, rate_text
-from trainer.runs.result import HEADLINES
+from trainer.report.summary import (
+    SELECTED,
+    Estimate,
+    Panel,
+    Row,
+    heading,
+    headline_shares,
+    rate_text,
+    shown_errors,
+)
 
-SHORT_TITLES = dict(zip(HEADLINES, ("Best", "Last", "Mean of last 10"), strict=True))
+SHORT_TITLES = {
+    "last_test_error": "Last",
+    SELECTED: "Selected",
+    "mean_last10_test_error": "Mean of last 10",
+    "best_test_error": "Best on test",
+}
+MARK = "†"
+"""Stands beside a method that was told what the given labels do not tell."""
 LONG = 24
 """Names of more letters are broken over lines."""
 WIDE, NARROW = (640, 380), (340, 300)
@@ -26,18 +42,22 @@ def error_section(figures: Figures) -> Element:
     section = tag("section", {"id": "error", "aria-labelledby": "error-title"})
     section.append(tag("h2", {"id": "error-title"}, "Test error against noise rate"))
     text = (
-        "Mean over runs; bars are one standard deviation to each side. The best error is the lowest of all epochs, "
-        "chosen on the test set as the papers of the field do; the last and the mean of the last 10 epochs are not "
-        "chosen at all."
+        "Mean over runs; bars are one standard deviation to each side. The last error and the mean of the last 10 "
+        "epochs are not chosen; the selected one is of the epoch of the lowest error on held-out samples with the "
+        "labels they have. The best error is the lowest of all epochs: it is chosen on test labels, as papers of the "
+        "field do, and flatters."
     )
-    add(section, [tag("p", "quiet", text), _switch()])
+    rows = [row for part in figures.panels for row in part.panel.rows]
+    if any(row.beyond_given_labels for row in rows):
+        text += f" {MARK} was told more of the noise than the given labels tell: see the tables."
+    headlines = shown_errors(rows)
+    add(section, [tag("p", "quiet", text), _switch(headlines)])
     for part in figures.panels:
         section.append(tag("h3", None, part.panel.title))
-        for headline in HEADLINES:
+        for headline in headlines:
             block = tag("div", f"headline {headline}")
             if (figure := part.errors.get(headline)) is None:
-                text = "The noise rate of these runs is not known; their figures are in the table below."
-                block.append(tag("p", "quiet", text))
+                block.append(tag("p", "quiet", _no_figure(part.panel, headline)))
             else:
                 ranking = _ranking(part.panel, headline, figures.style)
                 add(block, [_error_figure(figure, figures.style), ranking])
@@ -45,11 +65,20 @@ def error_section(figures: Figures) -> Element:
     return section
 
 
+def _no_figure(panel: Panel, headline: str) -> str:
+    if any(headline in row.errors for row in panel.rows):
+        return "The noise rate of these runs is not known; their figures are in the table below."
+    return "None of these runs held out samples to select an epoch on."
+
+
 def table_section(figures: Figures) -> Element:
     """Mean and deviation of all headline figures, a table for each panel."""
     section = tag("section", {"id": "table", "aria-labelledby": "table-title"})
     section.append(tag("h2", {"id": "table-title"}, "All results"))
-    text = "Test error in %, mean ± standard deviation over runs. Bold: the lowest mean of a noise rate."
+    text = (
+        "Test error in %, mean ± standard deviation over runs. Bold: the lowest mean of a noise rate. Told: what the "
+        "method knew of the noise beside the given labels."
+    )
     section.append(tag("p", "quiet", text))
     panels = [part.panel for part in figures.panels]
     if any(row.paper is not None for panel in panels for row in panel.rows):
@@ -64,7 +93,22 @@ def table_section(figures: Figures) -> Element:
     for number, panel in enumerate(panels):
         section.append(tag("h3", {"id": f"table-{number}"}, panel.title))
         section.append(scrolling(_table(panel, figures.style), f"Figures: {panel.title}"))
+        add(section, [tag("p", "quiet", note) for note in _ledger_notes(panel)])
     return section
+
+
+def _ledger_notes(panel: Panel) -> list[str]:
+    """What marks and words of the column "Told" mean, as far as the panel has them."""
+    notes = []
+    if any(row.beyond_given_labels for row in panel.rows):
+        notes.append(
+            f"{MARK} was told more: the true noise rate or transition matrix, which only clean labels give, or one by "
+            "hand or from a file, which may be the true one. Its errors are comparable with those of other marked rows "
+            "alone."
+        )
+    if any(NOT_RECORDED in row.ledger_words for row in panel.rows):
+        notes.append(f"{NOT_RECORDED.capitalize()}: the run is of a version that did not write down what it was told.")
+    return notes
 
 
 def scrolling(table: Element, name: str) -> Element:
@@ -97,17 +141,18 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def method_name(label: str, style: dict[str, int]) -> Element:
-    """A method's name with its line."""
-    kind = "method long" if len(label) > LONG else "method"
-    return tag("span", kind, swatch(style[label]), tag("span", None, label))
+def method_name(row: Row, style: dict[str, int]) -> Element:
+    """A row's method with its line, and with MARK where it was told more."""
+    kind = "method long" if len(row.label) > LONG else "method"
+    text = f"{row.label} {MARK}" if row.beyond_given_labels else row.label
+    return tag("span", kind, swatch(style[row.label]), tag("span", None, text))
 
 
-def _switch() -> Element:
+def _switch(headlines: Sequence[str]) -> Element:
     choice = tag("fieldset", "switch", tag("legend", None, "Show"))
-    for headline in HEADLINES:
+    for headline in headlines:
         attributes = {"type": "radio", "name": "show", "id": f"show-{headline}"}
-        if headline == HEADLINES[0]:
+        if headline == headlines[0]:
             attributes["checked"] = ""
         choice.append(tag("label", None, tag("input", attributes), SHORT_TITLES[headline]))
     return choice
@@ -131,7 +176,7 @@ def _error_figure(figure: LineChart | DotPlot, style: dict[str, int]) -> Element
 
 def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
     """The methods at the highest noise rate, the lowest error first."""
-    known = [row for row in panel.rows if row.noise.rate is not None]
+    known = [row for row in panel.rows if row.noise.rate is not None and headline in row.errors]
     highest = max(known, key=lambda row: row.noise.rate or 0.0)
     rows = sorted((row for row in known if row.noise == highest.noise), key=lambda row: row.errors[headline].mean)
     title = f"{SHORT_TITLES[headline]}, noise {rate_text(highest)}"
@@ -139,7 +184,7 @@ def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
     body = tag("tbody")
     least = rows[0].errors[headline].mean
     for row in rows:
-        name = tag("th", {"scope": "row"}, method_name(row.label, style))
+        name = tag("th", {"scope": "row"}, method_name(row, style))
         body.append(
             tag(
                 "tr",
@@ -153,12 +198,11 @@ def _ranking(panel: Panel, headline: str, style: dict[str, int]) -> Element:
 
 def _table(panel: Panel, style: dict[str, int]) -> Element:
     has_paper = any(row.paper is not None for row in panel.rows)
+    errors = shown_errors(panel.rows)
     shares = [metric for metric in headline_shares() if any(metric.key in row.shares for row in panel.rows)]
-    head = tag("tr", None, _column("Method"), _column("Runs", "n"), _column("Best", "n"))
-    add(
-        head,
-        [_column("Paper, best", "n") if has_paper else None, _column("Last", "n"), _column("Mean of last 10", "n")],
-    )
+    head = tag("tr", None, _column("Method"), _column("Told"), _column("Runs", "n"))
+    add(head, [_column(SHORT_TITLES[key], "n") for key in errors])
+    add(head, [_column("Paper, best", "n") if has_paper else None])
     add(head, [*(_column(heading(metric), "n") for metric in shares), _column("Time per run", "n")])
     table = tag("table", None, tag("thead", None, head))
     for rows in panel.by_noise().values():
@@ -166,27 +210,33 @@ def _table(panel: Panel, style: dict[str, int]) -> Element:
         span: Attributes = {"scope": "rowgroup", "class": "noise", "colspan": len(head)}
         noise = tag("th", span, tag("span", None, f"Noise {rate_text(rows[0])}"))
         body = tag("tbody", "part", tag("tr", None, noise))
-        add(body, [_line(row, rows, style, has_paper, shares) for row in rows])
+        add(body, [_line(row, rows, style, errors, has_paper, shares) for row in rows])
         table.append(body)
     return table
 
 
-def _line(row: Row, rows: Sequence[Row], style: dict[str, int], has_paper: bool, shares: Sequence[Metric]) -> Element:
-    least = {key: min(other.errors[key].mean for other in rows) for key in HEADLINES}
-
+def _line(
+    row: Row,
+    rows: Sequence[Row],
+    style: dict[str, int],
+    errors: Sequence[str],
+    has_paper: bool,
+    shares: Sequence[Metric],
+) -> Element:
     def error(key: str) -> Element:
-        return figure_cell(row.errors[key], len(rows) > 1 and row.errors[key].mean == least[key])
+        means = [other.errors[key].mean for other in rows if key in other.errors]
+        figure = row.errors.get(key)
+        return figure_cell(figure, figure is not None and len(means) > 1 and figure.mean == min(means))
 
     paper: Content = tag("td", "n", "–" if row.paper is None else f"{100 * row.paper:.1f}") if has_paper else None
     return tag(
         "tr",
         None,
-        tag("th", {"scope": "row"}, method_name(row.label, style)),
+        tag("th", {"scope": "row"}, method_name(row, style)),
+        tag("td", None, row.ledger_words.replace(NOTHING, "–")),
         tag("td", "n", str(len(row.members))),
-        error(HEADLINES[0]),
+        *(error(key) for key in errors),
         paper,
-        error(HEADLINES[1]),
-        error(HEADLINES[2]),
         *(figure_cell(row.shares.get(metric.key)) for metric in shares),
         tag("td", "n", "–" if row.seconds is None else duration(row.seconds.mean)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +13,11 @@ from trainer.methods.metric import Metric
 from trainer.metrics import headline_metrics
 from trainer.report.collect import CLEAN, OWN, FinishedRun, Group, Noise, groups, method_rank
 from trainer.report.paper import paper_error
-from trainer.runs.result import HEADLINES
+
+SELECTED = "selected_test_error"
+"""The test error of the epoch that held-out samples selected; runs without them have none."""
+SHOWN = ("last_test_error", SELECTED, "mean_last10_test_error", "best_test_error")
+"""The test errors in the order in which they are shown: those that are not chosen on test labels first."""
 
 
 class Estimate(NamedTuple):
@@ -39,9 +44,9 @@ class Row:
     """A line of the table: a group's figures over its runs.
 
     Attributes:
-        errors: test errors by headline. shares: `headline_shares` after the last epoch by their keys, as far as any
-            run has them. seconds: wall time of a run. paper: best test error in the SELFIE paper, or None where the
-            setting is not the paper's.
+        errors: test errors by headline, in the order of SHOWN, those that all runs have. shares: `headline_shares`
+            after the last epoch by their keys, as far as any run has them. seconds: wall time of a run. paper: best
+            test error in the SELFIE paper, or None where the setting is not the paper's.
     """
 
     group: Group
@@ -53,6 +58,21 @@ class Row:
     paper: float | None
 
     @property
+    def preset(self) -> str:
+        """The preset's name, or "" where config.json has none."""
+        return self.members[0].preset
+
+    @property
+    def ledger_words(self) -> str:
+        """What the method was told of the noise (`FinishedRun.ledger_words`), with a semicolon where runs differ."""
+        return "; ".join(dict.fromkeys(run.ledger_words for run in self.members))
+
+    @property
+    def beyond_given_labels(self) -> bool:
+        """Whether a run's method was told what the given labels do not tell (`Ledger.beyond_given_labels`)."""
+        return any(ledger.beyond_given_labels for run in self.members if (ledger := run.ledger) is not None)
+
+    @property
     def label(self) -> str:
         """The method, with the settings that tell it from others of its name."""
         return f"{self.group.method} ({self.group.settings})" if self.group.settings else self.group.method
@@ -60,9 +80,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """What stands in one figure: the runs of a dataset, kind of noise, network and number of epochs.
+    """What stands in one figure: the runs of a dataset, kind of noise, network, number of epochs and preset.
 
     Clean runs stand at rate 0 in the panel of every kind of noise of their dataset.
+
+    Attributes:
+        preset: its name where there are panels that differ in it alone, else "".
     """
 
     dataset: str
@@ -70,11 +93,13 @@ class Panel:
     network: str
     epochs: int
     rows: tuple[Row, ...]
+    preset: str = ""
 
     @property
     def title(self) -> str:
         noise = {CLEAN: "clean labels", OWN: "its own labels"}.get(self.kind, f"{self.kind} noise")
-        return f"{self.dataset}, {noise}, {self.network}, {self.epochs} epochs"
+        preset = f", preset {self.preset}" if self.preset else ""
+        return f"{self.dataset}, {noise}, {self.network}, {self.epochs} epochs{preset}"
 
     def labels(self) -> list[str]:
         """The lines of the figure, in order."""
@@ -96,18 +121,20 @@ def table_rows(runs: Sequence[FinishedRun]) -> list[Row]:
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
     """The panels of all rows, in order; clean rows alone make one where their dataset has no noisy runs."""
-    by_kind: dict[tuple[str, str, int], dict[str, list[Row]]] = {}
+    by_kind: dict[tuple[str, str, int, str], dict[str, list[Row]]] = {}
     for row in rows:
         group = row.group
-        kinds = by_kind.setdefault((group.dataset, group.network, group.epochs), {})
+        kinds = by_kind.setdefault((group.dataset, group.network, group.epochs, row.preset), {})
         kinds.setdefault(row.noise.kind, []).append(row)
+    alike = Counter(key[:3] for key in by_kind)
     made = []
-    for (dataset, network, epochs), kinds in by_kind.items():
+    for (dataset, network, epochs, preset), kinds in by_kind.items():
         clean = kinds.get(CLEAN, [])
         noisy = [kind for kind in kinds if kind != CLEAN]
         for kind in noisy or [CLEAN]:
             members = [*clean, *kinds[kind]] if kind != CLEAN else clean
-            made.append(Panel(dataset, kind, network, epochs, tuple(members)))
+            named = preset if alike[dataset, network, epochs] > 1 else ""
+            made.append(Panel(dataset, kind, network, epochs, tuple(members), named))
     return made
 
 
@@ -132,6 +159,17 @@ def heading(metric: Metric) -> str:
     return metric.name[:1].upper() + metric.name[1:]
 
 
+def shown_errors(rows: Iterable[Row]) -> list[str]:
+    """The test errors that any of the rows has, in the order in which they are shown."""
+    present = {key for row in rows for key in row.errors}
+    return [key for key in SHOWN if key in present]
+
+
+def error_of(run: FinishedRun, headline: str) -> float | None:
+    """A test error of a run; None of a run that selected no epoch."""
+    return run.result.selected_test_error if headline == SELECTED else float(run.result[headline])
+
+
 def final(run: FinishedRun, column: str) -> float | None:
     """The last epoch's value of a column that the run has."""
     values = run.metrics.get(column, np.array([np.nan]))
@@ -146,11 +184,12 @@ def _row(group: Group, members: list[FinishedRun]) -> Row:
             shares[metric.key] = estimate(values)
     seconds = [value for run in members if (value := run.result.wall_seconds) is not None]
     papers = [paper_error(run) for run in members]
+    errors = {key: [value for run in members if (value := error_of(run, key)) is not None] for key in SHOWN}
     return Row(
         group=group,
         noise=members[0].noise,
         members=tuple(members),
-        errors={key: estimate([float(run.result[key]) for run in members]) for key in HEADLINES},
+        errors={key: estimate(values) for key, values in errors.items() if len(values) == len(members)},
         shares=shares,
         seconds=estimate(seconds) if seconds else None,
         paper=papers[0] if None not in papers else None,

@@ -184,11 +184,11 @@ def test_the_colour_schemes_are_two(page: Page, file: Path, tmp_path: Path) -> N
 def test_figures_are_drawn_and_one_of_three_shows(page: Page, file: Path) -> None:
     page.open(file, *DESK, "light")
     first = page.evaluate(SHOWN)
-    assert set(first) == {"headline best_test_error"}
-    page.evaluate("document.querySelector('#show-best_test_error').focus()")
+    assert set(first) == {"headline last_test_error"}
+    page.evaluate("document.querySelector('#show-last_test_error').focus()")
     for kind in ("keyDown", "keyUp"):  # the arrow keys move through radio buttons
         page.call("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
-    assert set(page.evaluate(SHOWN)) == {"headline last_test_error"}
+    assert set(page.evaluate(SHOWN)) == {"headline mean_last10_test_error"}
     sizes = page.evaluate(
         "[...document.querySelectorAll('figure svg[role=img]')].map(svg => svg.getBoundingClientRect())"
         ".map(box => [box.width, box.height])"

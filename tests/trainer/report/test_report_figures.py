@@ -20,7 +20,6 @@ from trainer.report.label_layout import LABEL_GAP, LETTER, spread
 from trainer.report.markup import breakable, html, tag
 from trainer.report.pictures import error_picture, pyplot
 from trainer.report.results import NARROW, WIDE, error_section
-from trainer.runs.result import HEADLINES
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -88,7 +87,7 @@ def size(svg: Element) -> tuple[float, float]:
 
 def test_one_noise_rate_alone_makes_dot_plots(tmp_path: Path) -> None:
     (part,) = described(runs_at(tmp_path, [0.4])).panels
-    assert list(part.errors) == list(HEADLINES)
+    assert list(part.errors) == ["last_test_error", "mean_last10_test_error", "best_test_error"]
     for figure in part.errors.values():
         assert isinstance(figure, DotPlot)
     best = part.errors["best_test_error"]
