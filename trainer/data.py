@@ -14,6 +14,7 @@ from datatools.seeding import permutation, stream, uniforms
 from trainer.balanced import balanced_order
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
+from trainer.record_file import RecordFile
 
 
 class Images(Protocol):
@@ -33,15 +34,15 @@ class Images(Protocol):
 class RecordImages:
     """Images of a dataset's split that stay in its batch files until they are asked for.
 
-    Indexing gives (n, H, W, C) uint8; the records are depth-major, and memory maps.
+    Indexing gives (n, H, W, C) uint8; the records are depth-major. Raises TrainerError as `RecordFile`.
     """
 
     def __init__(self, batches: list[np.ndarray], rows: np.ndarray) -> None:
         """`batches`: memory maps of the records. `rows`: (N,) places in them, counted through all batches."""
-        self._pixels = [batch["pixels"] for batch in batches]
+        self._files = [RecordFile(batch) for batch in batches]
         self._starts = np.cumsum([0, *(len(batch) for batch in batches)])
         self._rows = rows
-        depth, height, width = self._pixels[0].shape[1:] if batches else (0, 0, 0)
+        depth, height, width = batches[0]["pixels"].shape[1:] if batches else (0, 0, 0)
         self.shape = (len(rows), height, width, depth)
         self.nbytes = int(np.prod(self.shape))
 
@@ -51,7 +52,8 @@ class RecordImages:
         files = np.searchsorted(self._starts, places, side="right") - 1
         for number in np.unique(files):
             inside = files == number
-            images[inside] = self._pixels[number][places[inside] - self._starts[number]].transpose(0, 2, 3, 1)
+            records = self._files[number].read(places[inside] - self._starts[number])
+            images[inside] = records["pixels"].transpose(0, 2, 3, 1)
         return images
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from datatools.format.dataset import Dataset
 from datatools.format.records import ImageShape
+from tests.chaos.children import run
 from tests.support.interrupted import Silent, StopAt, assert_same, config_for, stopped
 from tests.support.tiny import examples, run_config, tensorflow_engine, training_data, write_dataset
 from trainer.config import RunConfig
 from trainer.data import RecordImages, TrainingData, load
+from trainer.errors import TrainerError
 from trainer.reporters.base import RunPlan
 from trainer.training.loop import train
 
@@ -191,14 +194,31 @@ def test_images_know_their_size_and_turn_into_an_array(shuffled: tuple[TrainingD
     assert np.asarray(data.train_images, dtype=np.float32).dtype == np.float32
 
 
-def test_images_stay_in_their_files(shuffled: tuple[TrainingData, np.ndarray]) -> None:
-    data, _ = shuffled
-    assert isinstance(data.train_images, RecordImages)
-    for pixels in data.train_images._pixels:
-        base: Any = pixels
-        while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
-            base = base.base
-        assert isinstance(base, np.memmap)
+def test_images_stay_in_their_files(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "set", examples(6), examples(3))
+    data = load(made)
+    path = made.path / "data_batch_1.bin"
+    path.write_bytes(bytes(path.stat().st_size))
+    assert not np.asarray(data.train_images).any()
+
+
+@pytest.mark.parametrize("rows", [np.arange(6), np.array([5, 0, 3])], ids=["in order", "in no order"])
+def test_a_file_that_is_cut_short_is_one_line_and_no_crash(rows: np.ndarray, tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "set", examples(6), examples(3))
+    path = made.path / "data_batch_1.bin"
+
+    def read() -> None:  # in a process of its own: a memory map would end it
+        images = load(made).train_images
+        os.truncate(path, path.stat().st_size - 1)
+        with pytest.raises(TrainerError) as said:
+            images[rows]
+        print(said.value)
+
+    ended = run(read)
+    assert ended.code == 0, ended
+    assert ended.output == (
+        f"{path}: was cut short while the run was under way; put the dataset back as it was and go on with --resume\n"
+    )
 
 
 @given(fraction=st.floats(0.1, 0.8), seed=st.integers(0, 50))

@@ -13,7 +13,9 @@ import pytest
 
 from datatools.format import records
 from datatools.format.dataset import Dataset, open_dataset
-from tests.support.interrupted import Signaller, Silent, StopAt, refusal
+from datatools.format.records import ImageShape
+from tests.support.interrupted import Signaller, Silent, StopAt, config_for, refusal
+from tests.support.tiny import examples, write_dataset
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.training.checkpoint import read_checkpoint
@@ -94,6 +96,18 @@ def test_a_dataset_that_changes_under_a_run_is_noticed_before_anything_is_saved(
     shutil.copytree(keep, dataset.path)
     train(config, dataset, directory, Silent(), resume=True)
     assert (directory / "result.json").is_file()
+
+
+def test_a_file_that_is_cut_short_under_a_streaming_run_is_named_at_once(tmp_path: Path) -> None:
+    large = ImageShape(3, 128, 128)
+    dataset = write_dataset(tmp_path / "set", examples(30, shape=large), examples(9, shape=large), train_files=2)
+    config = config_for("default", dataset, batch_size=10, device_memory=1)
+    path = dataset.path / "data_batch_2.bin"
+    place = StopAt(1, 1)
+    with pytest.raises(TrainerError, match=r"was cut short while the run was under way.* go on with --resume") as said:
+        train(config, dataset, tmp_path / "run", Changer(place, lambda: os.truncate(path, 1000)))
+    assert str(said.value).startswith(f"{path}: ")
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.h5").progress.place == (0, 1, 0)
 
 
 def test_a_dataset_that_is_merely_touched_is_no_matter(dataset: Dataset, config: RunConfig, tmp_path: Path) -> None:
