@@ -36,7 +36,7 @@ TRAINER_LAYERS = [
     {"runs", "reporters"},
     {"metrics"},
     {"engine"},
-    {"data", "config"},
+    {"data", "config", "record_file"},
     {"methods", "networks", "augmentation", "presets", "recipe", "balanced"},
     {"settings"},
     {"ops", "errors"},

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from datatools.files.write_errors import naming
 from datatools.format.copying import Change, DatasetCopy
 from datatools.format.metadata import FILES_CSV, BatchFile, package_version, write_metadata
 from datatools.format.records import file_sha256
+from datatools.printable import formula_safe
 from trainer.audit.evidence import Evidence
 from trainer.audit.scoring import Verdict
 from trainer.errors import TrainerError
@@ -23,7 +25,9 @@ CHANGES_COLUMNS = ("id", "from", "to", "from_name", "to_name", "suspicion", "con
 Progress = Callable[[int, int], None]
 
 
-def write_corrected(evidence: Evidence, verdict: Verdict, folder: Path, progress: Progress) -> np.ndarray:
+def write_corrected(
+    evidence: Evidence, verdict: Verdict, folder: Path, progress: Progress, safe_csv: bool = True
+) -> np.ndarray:
     """Fill the empty `folder` with the corrected dataset.
 
     Its labels are of "unknown" quality: nobody vouches for them, and a manifest of the parent would tell of other ones.
@@ -39,7 +43,7 @@ def write_corrected(evidence: Evidence, verdict: Verdict, folder: Path, progress
     labels = np.where(verdict.suspects, verdict.suggested_labels, evidence.given_labels)
     changed = np.flatnonzero(labels != evidence.given_labels)
     files = _copy(evidence, labels, folder, progress)
-    _write_changes(evidence, verdict, changed, folder / CHANGES_FILE)
+    _write_changes(evidence, verdict, changed, folder / CHANGES_FILE, safe_csv)
     relabelled = {
         "parent": {"name": parent.metadata.name, "sha256": parent.sha256},
         "run": {
@@ -87,9 +91,9 @@ def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progre
         return copy.finish(progress)
 
 
-def _write_changes(evidence: Evidence, verdict: Verdict, changed: np.ndarray, path: Path) -> None:
-    names = evidence.class_names
-    with path.open("w", encoding="utf-8", newline="") as file:
+def _write_changes(evidence: Evidence, verdict: Verdict, changed: np.ndarray, path: Path, safe_csv: bool) -> None:
+    names = [formula_safe(name) if safe_csv else name for name in evidence.class_names]
+    with naming(path), path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(CHANGES_COLUMNS)
         for record in changed.tolist():

@@ -64,6 +64,7 @@ def relabel(
     every_sample: bool = False,
     count: int = 100,
     overwrite: bool = False,
+    safe_csv: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Relabelled:
     """Find the suspects of a finished run and write them, and the dataset with their labels corrected, to `out`.
@@ -71,6 +72,7 @@ def relabel(
     Args:
         data: where the run's dataset is now; None for the path in its config.json. noise_rate: see `scoring.judge`.
         every_sample: all training samples in suspects.csv, not only the suspects. count: images on sheet and page.
+        safe_csv: in CSV files, put an apostrophe before names that a spreadsheet would take for formulas.
         progress: called with (records copied, records in all).
 
     Raises:
@@ -85,9 +87,9 @@ def relabel(
     verdict = judge(evidence, noise_rate)
     paths = file_paths(evidence)
     with atomic_folder(out, overwrite=overwrite) as folder:
-        write_suspects(evidence, verdict, paths, folder / SUSPECTS_FILE, every_sample)
+        write_suspects(evidence, verdict, paths, folder / SUSPECTS_FILE, every_sample, safe_csv)
         (folder / DATASET_FOLDER).mkdir()
-        changed = write_corrected(evidence, verdict, folder / DATASET_FOLDER, progress)
+        changed = write_corrected(evidence, verdict, folder / DATASET_FOLDER, progress, safe_csv)
         report = _report(evidence, verdict, changed)
         shown = verdict.order[: int(min(count, verdict.suspects.sum()))]
         notices = _draw(evidence, verdict, paths, shown, report, folder)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from datatools.contact_sheet import Tile
+from datatools.printable import printable
 
 LARGEST_SIDE = 256
 """Larger images are shrunk to this many pixels a side."""
@@ -57,19 +58,19 @@ def render(title: str, lead: Sequence[str], figures: Sequence[tuple[str, str]], 
     Args:
         lead: paragraphs. figures: (term, value). All of them are escaped here. cards: what `card` gave, in order.
     """
-    paragraphs = "\n".join(f'<p class="soft">{escape(text)}</p>' for text in lead)
-    terms = "\n".join(f"<div><dt>{escape(term)}</dt><dd>{escape(value)}</dd></div>" for term, value in figures)
+    paragraphs = "\n".join(f'<p class="soft">{_text(text)}</p>' for text in lead)
+    terms = "\n".join(f"<div><dt>{_text(term)}</dt><dd>{_text(value)}</dd></div>" for term, value in figures)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{_text(title)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
+<h1>{_text(title)}</h1>
 {paragraphs}
 <dl>
 {terms}
@@ -89,21 +90,26 @@ def card(tile: Tile, facts: dict[str, Any], file: str | None) -> str:
         facts: suspicion, confidence, given_probability, suggested_probability in [0, 1]; loss_rank; clean_name, the
             clean label's, or None. file: its path, or None.
     """
-    label, suggested = (escape(name or "(no name)") for name in tile.caption)
+    label, suggested = (_text(name or "(no name)") for name in tile.caption)
     lines = [
         f"#{tile.record}, suspicion {facts['suspicion']:.3f}",
         f"p {facts['given_probability']:.2f} → {facts['suggested_probability']:.2f}, loss rank {facts['loss_rank']:,}",
     ]
     details = "".join(f"<small>{line}</small>" for line in lines)
     if file is not None:
-        details += f"<small><bdi>{escape(file)}</bdi></small>"
+        details += f"<small><bdi>{_text(file)}</bdi></small>"
     if facts["clean_name"] is not None:
-        details += f"<small>truth: <bdi>{escape(facts['clean_name'] or '(no name)')}</bdi></small>"
+        details += f"<small>truth: <bdi>{_text(facts['clean_name'] or '(no name)')}</bdi></small>"
     return (
         f'<li><img alt="image {tile.record}" src="{_data(tile.pixels)}">'
         f'<div class="names"><bdi>{label}</bdi> → <b><bdi>{suggested}</bdi></b></div>'
         f'<div class="bar"><i style="width:{100 * facts["suspicion"]:.1f}%"></i></div>{details}</li>\n'
     )
+
+
+def _text(text: str) -> str:
+    """`text` for HTML, where characters that are orders, as of another direction of writing, show themselves."""
+    return escape(printable(text))
 
 
 def _data(pixels: np.ndarray) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from datatools.files.write_errors import naming
+from datatools.printable import formula_safe
 from trainer.audit.evidence import Evidence
 from trainer.audit.scoring import Verdict
 from trainer.runs.samples import shared_columns
@@ -34,19 +36,34 @@ COLUMNS = (
 """After them come those that the methods declare for every run."""
 TRUTH_COLUMNS = ("clean_label", "clean_name", "wrong")
 
+NAME_COLUMNS = ("file", "given_name", "suggested_name", "clean_name")
+"""Those with names from the dataset."""
+
 
 def write_suspects(
-    evidence: Evidence, verdict: Verdict, paths: dict[int, str] | None, path: Path, every_sample: bool
+    evidence: Evidence,
+    verdict: Verdict,
+    paths: dict[int, str] | None,
+    path: Path,
+    every_sample: bool,
+    safe_csv: bool = True,
 ) -> None:
-    """A row a suspect, or a sample, most suspicious first; what is not known is an empty cell."""
+    """A row a suspect, or a sample, most suspicious first; what is not known is an empty cell.
+
+    Args:
+        safe_csv: put an apostrophe before names that a spreadsheet would take for formulas.
+    """
     columns = (*COLUMNS, *(column.name for column in shared_columns()))
-    with path.open("x", encoding="utf-8", newline="") as file:
+    with naming(path), path.open("x", encoding="utf-8", newline="") as file:
         known = TRUTH_COLUMNS if evidence.clean_labels is not None else ()
         table = csv.DictWriter(file, (*columns, *known), lineterminator="\n")
         table.writeheader()
         for record in verdict.order.tolist():
             if every_sample or verdict.suspects[record]:
-                table.writerow(_row(evidence, verdict, paths, record))
+                row = _row(evidence, verdict, paths, record)
+                if safe_csv:
+                    row |= {name: formula_safe(row[name]) for name in NAME_COLUMNS if name in row}
+                table.writerow(row)
 
 
 def _row(evidence: Evidence, verdict: Verdict, paths: dict[int, str] | None, record: int) -> dict[str, Any]:

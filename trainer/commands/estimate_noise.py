@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from datatools.commands.printing import echo
 from trainer.commands.options import ROOT, setting_options
 from trainer.config import RunConfig
 from trainer.settings import settings_of
@@ -84,10 +85,10 @@ def estimate_noise(data: Path | None, root: Path, out: Path | None, **given: Any
             **given,
         )
     for line in summary(content):
-        click.echo(line)
+        echo(line)
     where = "" if out == default_path(dataset) else f" --noise-estimate {out}"
     reader = f"trainer run selfie --data {dataset.path} --noise-rate estimated{where}"
-    click.echo(f"{out}: the estimate; `{reader}` reads it")
+    echo(f"{out}: the estimate; `{reader}` reads it")
 
 
 def _following(bars: ExitStack, title: str, unit: str) -> Callable[[int, int], None]:

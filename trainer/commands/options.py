@@ -19,6 +19,12 @@ ROOT: dict[str, Any] = {
     "show_envvar": True,
     "help": "Folder where datasets live.",
 }
+SAFE_CSV = click.option(
+    "--safe-csv/--no-safe-csv",
+    default=True,
+    show_default=True,
+    help="In CSV files, put an apostrophe before names that a spreadsheet would take for formulas (=, +, -, @, tab).",
+)
 
 
 def setting_option(name: str, setting: Setting, default: Any = None) -> click.Option:

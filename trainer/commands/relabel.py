@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from datatools.commands.printing import echo
+from trainer.commands.options import SAFE_CSV
+
 
 @click.command(epilog="Example: trainer relabel runs/digits-pair-0.4-seed0/selfie-small-cnn-seed0 --out relabelled")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
@@ -32,6 +35,7 @@ import click
     metavar="N",
     help="How many images on the contact sheet and on the page.",
 )
+@SAFE_CSV
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier relabel made there.")
 def relabel(run: Path, out: Path, **given: Any) -> None:
     """Show which labels of a run's dataset are probably wrong, and correct them.
@@ -47,14 +51,14 @@ def relabel(run: Path, out: Path, **given: Any) -> None:
     with progress_bar(f"relabel {run.name}", "images") as progress:
         made = run_relabel(run, out, progress=progress, **given)
     for notice in made.notices:
-        click.echo(f"note: {notice}", err=True)
+        echo(f"note: {notice}", err=True)
     report = made.report
     held_out = f", {report['held_out']:,} held out and not judged" if report["held_out"] else ""
-    click.echo(f"{report['suspects']:,} of {report['samples']:,} labels suspected: {how_many_from(report)}{held_out}")
+    echo(f"{report['suspects']:,} of {report['samples']:,} labels suspected: {how_many_from(report)}{held_out}")
     for line in _truth_lines(report["truth"]):
-        click.echo(line)
+        echo(line)
     existing = ", ".join(sorted(name for name in CONTENT if (out / name).exists()))
-    click.echo(f"{out}: {existing}")
+    echo(f"{out}: {existing}")
 
 
 def _truth_lines(truth: dict[str, Any] | None) -> list[str]:

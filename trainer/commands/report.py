@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from datatools.commands.printing import echo
+from trainer.commands.options import SAFE_CSV
+
 
 @click.command(epilog="Example: trainer report runs/digits-pair-0.4-seed0 --out report")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -15,7 +18,8 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the page, its data and its figures.",
 )
-def report(runs: tuple[Path, ...], out: Path) -> None:
+@SAFE_CSV
+def report(runs: tuple[Path, ...], out: Path, safe_csv: bool) -> None:
     """Compare finished runs: a page, its data and figures, and a table.
 
     RUN is a run directory, or a folder with run directories somewhere below it. Runs that differ in their seeds alone
@@ -27,9 +31,9 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
 
     found, left_out = collect(runs)
     for line in left_out:
-        click.echo(f"note: {line}", err=True)
-    files = write_report(found, left_out, out)
+        echo(f"note: {line}", err=True)
+    files = write_report(found, left_out, out, safe_csv=safe_csv)
     for line in table(found):
-        click.echo(line)
+        echo(line)
     plain = [name for name in files if "/" not in name]
-    click.echo(f"{out}: {', '.join(plain)}, {len(files) - len(plain)} figures in figures/")
+    echo(f"{out}: {', '.join(plain)}, {len(files) - len(plain)} figures in figures/")

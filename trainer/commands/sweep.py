@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from datatools.commands.printing import echo
 from trainer.commands.options import ROOT, setting_options
 from trainer.sweep import EXECUTORS
 from trainer.sweep.grid import SHARED
@@ -153,14 +154,14 @@ def sweep(**given: Any) -> None:
     outcome = run_sweep(grid, given["root"], given["out"], given["executor"], resources, given["quiet"])
     failed = [cell for cell in outcome["cells"] if cell["state"] == "failed"]
     for cell in failed:
-        click.echo(f"failed: {cell['run']}: {cell['error']}", err=True)
+        echo(f"failed: {cell['run']}: {cell['error']}", err=True)
     done = len(outcome["cells"]) - len(failed)
     total = len(outcome["cells"])
     summary = f"{given['out']}: {done} of {total} cells finished; see {SWEEP_FILE}, `trainer report {given['out']}`"
     if failed:
         raise TrainerError(f"{summary}; {len(failed)} failed, the same command tries them again")
     if not given["quiet"]:
-        click.echo(summary)
+        echo(summary)
 
 
 def _gpus(given: float | None, device: str) -> float:
@@ -179,14 +180,14 @@ def _show_plan(grid: Any, root: Path, out: Path, executor: str, resources: Any) 
 
     cells = grid.cells()
     for cell in cells:
-        click.echo(f"{state(out / cell.name):<9} {cell.name}  {cost(cell).epochs} epochs")
+        echo(f"{state(out / cell.name):<9} {cell.name}  {cost(cell).epochs} epochs")
     left = [cell for cell in cells if state(out / cell.name) != "finished"]
-    click.echo(f"{len(cells)} cells, {len(left)} to be run, {sum(cost(cell).epochs for cell in left):,} epochs")
+    echo(f"{len(cells)} cells, {len(left)} to be run, {sum(cost(cell).epochs for cell in left):,} epochs")
     if executor == "ray":
         return
     seconds = estimate_seconds(grid, left, root, resources.threads)
     if seconds is None:
-        click.echo("no estimate of the time: a dataset is not converted yet (`datatools convert`)")
+        echo("no estimate of the time: a dataset is not converted yet (`datatools convert`)")
     else:
         jobs, _ = slots(resources)
-        click.echo(f"about {duration(seconds / jobs)} here, {jobs} at a time")
+        echo(f"about {duration(seconds / jobs)} here, {jobs} at a time")

@@ -7,7 +7,6 @@ line of text, never a traceback.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from datatools.printable import ORDERS
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
@@ -151,9 +151,8 @@ def collect(paths: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without control characters, and with what is no Unicode text as escapes."""
-    visible = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\N{REPLACEMENT CHARACTER}", text)
-    return visible.encode("utf-8", "backslashreplace").decode()
+    """`text` on one line, without characters that are orders, and with what is no Unicode text as escapes."""
+    return ORDERS.sub("\N{REPLACEMENT CHARACTER}", text.encode("utf-8", "backslashreplace").decode())
 
 
 def plain_text(value: Any) -> str:

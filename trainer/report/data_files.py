@@ -1,4 +1,7 @@
-"""The data behind the page, as CSV and JSON. Errors, rates and shares are fractions, times seconds."""
+"""The data behind the page, as CSV and JSON. Errors, rates and shares are fractions, times seconds.
+
+The tables are for spreadsheets too: where `safe`, a text that one would take for a formula has an apostrophe before it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from datatools.files.write_errors import naming
+from datatools.printable import formula_safe
 from trainer.metrics import headline_metrics
 from trainer.report.collect import FinishedRun, Group, plain_text, printable
 from trainer.report.matrices import Transitions
@@ -19,7 +24,7 @@ from trainer.runs.result import HEADLINES
 FORMAT_VERSION = 1
 
 
-def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
+def write_csv(runs: Sequence[FinishedRun], path: Path, safe: bool = True) -> None:
     """results.csv: a line a run."""
     metrics = [metric.key for metric in headline_metrics()]
     columns = (*Group._fields[:5], "seed", *HEADLINES, "best_test_error_all_runs", *metrics, "run_directory")
@@ -33,10 +38,10 @@ def write_csv(runs: Sequence[FinishedRun], path: Path) -> None:
         facts += [len(run.metrics["epoch"]), device(run)]
         facts += [run.result.selected_test_error, run.preset, run.ledger_words]
         lines.append([*run.group[:5], run.seed, *results, printable(str(run.directory)), *facts])
-    _write(path, [*columns, *more, *newer], lines)
+    _write(path, [*columns, *more, *newer], lines, safe)
 
 
-def write_groups(rows: Sequence[Row], path: Path) -> None:
+def write_groups(rows: Sequence[Row], path: Path, safe: bool = True) -> None:
     """groups.csv: a line a group, mean and sample deviation of each headline figure, and the paper's value."""
     columns = [*Group._fields, "noise_type", "noise_rate", "runs"]
     shares = [metric.key for metric in headline_shares()]
@@ -52,10 +57,10 @@ def write_groups(rows: Sequence[Row], path: Path) -> None:
         cells += [row.paper, *((None, None) if selected is None else selected[:2])]
         lines.append([*cells, row.preset, row.ledger_words])
     selected_columns = (f"{SELECTED}_mean", f"{SELECTED}_deviation")
-    _write(path, [*columns, "paper_best_test_error", *selected_columns, "preset", "told"], lines)
+    _write(path, [*columns, "paper_best_test_error", *selected_columns, "preset", "told"], lines, safe)
 
 
-def write_curves(runs: Sequence[FinishedRun], path: Path) -> None:
+def write_curves(runs: Sequence[FinishedRun], path: Path, safe: bool = True) -> None:
     """curves.csv: a line an epoch of a run, with every column that any run's metrics.csv has."""
     names = list(dict.fromkeys(name for run in runs for name in run.metrics))
     lines = []
@@ -64,10 +69,10 @@ def write_curves(runs: Sequence[FinishedRun], path: Path) -> None:
             values = [run.metrics[name][place] if name in run.metrics else np.nan for name in names]
             cells = [None if np.isnan(value) else _whole(float(value)) for value in values]
             lines.append([*run.group, run.seed, place + 1, *cells])
-    _write(path, [*Group._fields, "seed", "epoch_in_all", *map(printable, names)], lines)
+    _write(path, [*Group._fields, "seed", "epoch_in_all", *map(printable, names)], lines, safe)
 
 
-def write_matrices(matrices: Iterable[tuple[Group, Transitions]], path: Path) -> None:
+def write_matrices(matrices: Iterable[tuple[Group, Transitions]], path: Path, safe: bool = True) -> None:
     """matrices.csv: samples by clean label and label, before and after replacement; a line a cell that has any."""
     lines = []
     for group, matrix in matrices:
@@ -75,7 +80,7 @@ def write_matrices(matrices: Iterable[tuple[Group, Transitions]], path: Path) ->
             if counts is not None:
                 for clean, label in np.argwhere(counts):
                     lines.append([*group, name, matrix.runs, int(clean), int(label), int(counts[clean, label])])
-    _write(path, [*Group._fields, "matrix", "runs", "clean_label", "label", "samples"], lines)
+    _write(path, [*Group._fields, "matrix", "runs", "clean_label", "label", "samples"], lines, safe)
 
 
 def write_json(
@@ -154,8 +159,12 @@ def _whole(value: float) -> float | int:
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
-def _write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+def _write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]], safe: bool) -> None:
+    def cell(value: Any) -> Any:
+        if isinstance(value, str):
+            return formula_safe(value) if safe else value
+        return "" if value is None else value
+
+    with naming(path), path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(["" if cell is None else cell for cell in line] for line in lines)
+        writer.writerows(map(cell, line) for line in (columns, *lines))

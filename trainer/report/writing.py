@@ -25,11 +25,14 @@ _LEFTOVER = re.compile(r"\.report-[a-z0-9_]{8}")
 """What a kill left in the folder of a report by an earlier version."""
 
 
-def write_report(runs: Sequence[FinishedRun], left_out: Sequence[str], out: Path) -> list[str]:
+def write_report(
+    runs: Sequence[FinishedRun], left_out: Sequence[str], out: Path, *, safe_csv: bool = True
+) -> list[str]:
     """Write page, data and figures as the folder `out`, whole or not at all; the same runs give the same bytes.
 
     Args:
         left_out: lines on the runs that are not in it.
+        safe_csv: in tables, put an apostrophe before what a spreadsheet would take for a formula.
         out: where no folder is, an empty one, or an earlier report, which is replaced if nothing was put into it since.
 
     Returns:
@@ -40,10 +43,10 @@ def write_report(runs: Sequence[FinishedRun], left_out: Sequence[str], out: Path
     """
     out = out.resolve() if out.is_symlink() and out.is_dir() else out  # a link to a report is fine
     with new_folder(out, True, REPORT_FOLDER) as folder:
-        return _build(runs, left_out, folder, out)
+        return _build(runs, left_out, folder, out, safe_csv)
 
 
-def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, out: Path) -> list[str]:
+def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, out: Path, safe_csv: bool) -> list[str]:
     rows = table_rows(runs)
     shown = panels(rows)
     datasets = Datasets()
@@ -63,10 +66,10 @@ def _build(runs: Sequence[FinishedRun], left_out: Sequence[str], folder: Path, o
     pictures = draw_figures(figures, folder / FIGURES)
     files = [*DATA_FILES, JSON_FILE, CURVES_PICTURE, *(f"{FIGURES}/{name}" for name in pictures)]
     draw_learning_curves(figures, folder / CURVES_PICTURE)
-    write_csv(runs, folder / DATA_FILES[0])
-    write_groups(rows, folder / DATA_FILES[1])
-    write_curves(runs, folder / DATA_FILES[2])
-    write_matrices(matrices.items(), folder / DATA_FILES[3])
+    write_csv(runs, folder / DATA_FILES[0], safe_csv)
+    write_groups(rows, folder / DATA_FILES[1], safe_csv)
+    write_curves(runs, folder / DATA_FILES[2], safe_csv)
+    write_matrices(matrices.items(), folder / DATA_FILES[3], safe_csv)
     write_json(shown, runs, left_out, files, folder / JSON_FILE)
     text = page(rows, figures, names, notes, left_out, files, out)
     (folder / PAGE_FILE).write_text(text, encoding="utf-8")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from datatools.printable import printable
+
 if TYPE_CHECKING:
     from datatools.format.dataset import Dataset
     from trainer.config import RunConfig
@@ -121,7 +123,7 @@ class Quiet:
 
     def finish(self, directory: Path, result: dict[str, Any]) -> None:
         for line in result_lines(directory, result):
-            click.echo(line)
+            click.echo(printable(line))
 
 
 class ReporterGroup:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from datatools.printable import printable
 from trainer.config import RunConfig
 from trainer.methods import METHODS
 from trainer.methods.metric import Metric
@@ -88,7 +89,7 @@ class Console:
     def _plan(self, rows: Iterable[tuple[str, str]]) -> None:
         for term, value in rows:
             self.shown.add((term, value))
-            click.echo(f"{term:<9} {value}")
+            click.echo(printable(f"{term:<9} {value}"))
 
     def _clear_bar(self) -> None:
         if self.bar is not None:
@@ -98,7 +99,7 @@ class Console:
             self.bar_width = 0
 
     def _line(self, text: str) -> None:
-        click.echo(text)
+        click.echo(printable(text))
         self.last_line = time.monotonic()
 
 

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from datatools.printable import printable_json
+
 if TYPE_CHECKING:
     from trainer.metrics import EpochRow
     from trainer.reporters.base import RunPlan
@@ -62,7 +64,7 @@ class JsonLines:
         self._write("result", {"directory": str(directory), **result})
 
     def _write(self, event: str, values: dict[str, Any]) -> None:
-        line = json.dumps({"event": event, **_plain(values)}, allow_nan=False, ensure_ascii=False)
+        line = printable_json(json.dumps({"event": event, **_plain(values)}, allow_nan=False, ensure_ascii=False))
         self.stream.write(f"{line}\n")
         self.stream.flush()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from datatools.printable import printable
 from trainer.errors import TrainerError
 from trainer.reporters.console import duration
 from trainer.runs.directory import RESULT_FILE
@@ -67,9 +68,9 @@ class Board:
     def say(self, text: str) -> None:
         """A line for the user."""
         if self._live is not None:
-            self._live.console.print(text, highlight=False, markup=False)
+            self._live.console.print(printable(text), highlight=False, markup=False)
         elif not self._quiet:
-            click.echo(text)
+            click.echo(printable(text))
 
     def ended(self, cell: Cell, outcome: dict[str, Any]) -> None:
         """A cell has ended."""

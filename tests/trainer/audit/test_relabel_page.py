@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pytest
 from PIL import Image
 
+from datatools.format.dataset import open_dataset
+from datatools.printable import ORDERS, printable
+from datatools.verification import verify
 from tests.support.relabel_runs import finished, noisy, renamed, rows
 from trainer.audit.output import relabel
 
@@ -40,8 +45,24 @@ def test_names_from_a_dataset_stay_text(tmp_path: Path) -> None:
         assert not any(name.startswith("on") for name in attributes), (tag, attributes)
         for name in ("src", "href", "data"):
             assert (attributes.get(name) or "data:image/png;base64,").startswith("data:image/png;base64,")
-    assert all(name in page.text for name in HOSTILE)
+    assert all(printable(name) in page.text for name in HOSTILE)
+    assert not ORDERS.search(page.text.replace("\n", ""))
     assert {row["given_name"] for row in rows(tmp_path / "out" / "suspects.csv")} <= set(HOSTILE)
+
+
+@pytest.mark.parametrize("option", [{}, {"safe_csv": True}, {"safe_csv": False}], ids=str)
+def test_names_that_a_spreadsheet_takes_for_formulas_are_safe_by_default(
+    option: dict[str, Any], tmp_path: Path
+) -> None:
+    names = ("=1+1", "@SUM(A1)", "-plain")
+    finished(tmp_path / "run", renamed(noisy(tmp_path / "noisy"), names))
+    relabel(tmp_path / "run", tmp_path / "out", **option)
+    expected = {f"'{name}" if option.get("safe_csv", True) else name for name in names}
+    suspects = rows(tmp_path / "out" / "suspects.csv")
+    assert {row[name] for row in suspects for name in ("given_name", "suggested_name", "clean_name")} == expected
+    changes = rows(tmp_path / "out" / "dataset" / "changes.csv")
+    assert {row["from_name"] for row in changes} | {row["to_name"] for row in changes} == expected
+    assert all(check.passed is not False for check in verify(open_dataset(tmp_path / "out" / "dataset")))
 
 
 def test_the_page_holds_the_images_themselves(tmp_path: Path, run: Path) -> None:
