@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +11,24 @@ import numpy as np
 import pytest
 
 from datatools.format.dataset import open_dataset
-from datatools.verification import Check, pixels_differ, verify
+from datatools.verification import pixels_differ, verify
 from tests.support.factories import clean_dataset, noisy_dataset
+from tests.support.tampering import (
+    CLEAN_CHECKS,
+    MANIFEST_CHECKS,
+    NOISY_CHECKS,
+    RECORD,
+    Case,
+    Tamper,
+    and_reseal,
+    edit_json,
+    edit_manifest,
+    edit_record,
+    report,
+    set_attribute,
+    set_entry,
+)
 
-RECORD = np.dtype([("id", ">u4"), ("label", ">u4"), ("pixels", "u1", (3, 8, 8))])
-CLEAN_CHECKS = ["dataset.json", "record sizes", "checksums", "ids", "labels in range"]
-MANIFEST_CHECKS = [
-    "manifest against batches",
-    "realised rate",
-    "realised matrix",
-    "clean labels against parent",
-    "pixels against parent",
-]
-NOISY_CHECKS = [*CLEAN_CHECKS, "manifest.h5", *MANIFEST_CHECKS, "test split against parent"]
 PARENT_CHECKS = {"clean labels against parent", "pixels against parent", "test split against parent"}
 BATCH_READERS = {
     "record sizes",
@@ -38,72 +39,11 @@ BATCH_READERS = {
     "pixels against parent",
 }
 
-Tamper = Callable[[Path], None]
-"""Changes the noisy dataset at the path it gets; the clean parent stands beside it, as `clean`."""
-
 
 @pytest.fixture
 def noisy(tmp_path: Path) -> Path:
     clean = clean_dataset(tmp_path / "clean", train=40, test=10, num_classes=4, train_files=2)
     return noisy_dataset(clean, rate=0.4, noise="pair").path
-
-
-def report(path: Path) -> dict[str, Check]:
-    return {check.name: check for check in verify(open_dataset(path))}
-
-
-# --- tampering -------------------------------------------------------------------------------------------------------
-
-
-def edit_record(name: str, record: int, **values: int) -> Tamper:
-    def tamper(path: Path) -> None:
-        records = np.memmap(path / name, RECORD, "r+")
-        for key, value in values.items():
-            records[key][record] = value
-        records.flush()
-
-    return tamper
-
-
-def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    value = json.loads((path / "dataset.json").read_text())
-    change(value)
-    (path / "dataset.json").write_text(json.dumps(value))
-
-
-def reseal(path: Path) -> None:
-    """Write the batches' checksums as they are now into dataset.json, as a careful forger would."""
-
-    def change(value: dict[str, Any]) -> None:
-        for split in value["splits"].values():
-            for file in split["files"]:
-                file["sha256"] = hashlib.sha256((path / file["name"]).read_bytes()).hexdigest()
-
-    edit_json(path, change)
-
-
-def and_reseal(tamper: Tamper) -> Tamper:
-    def both(path: Path) -> None:
-        tamper(path)
-        reseal(path)
-
-    return both
-
-
-def edit_manifest(change: Callable[[h5py.File], None]) -> Tamper:
-    def tamper(path: Path) -> None:
-        with h5py.File(path / "manifest.h5", "r+") as file:
-            change(file)
-
-    return tamper
-
-
-def set_attribute(name: str, value: object) -> Tamper:
-    return edit_manifest(lambda file: file.attrs.__setitem__(name, value))
-
-
-def set_entry(name: str, place: object, value: object) -> Tamper:
-    return edit_manifest(lambda file: file[name].__setitem__(place, value))
 
 
 def cut_batch(path: Path) -> None:
@@ -148,16 +88,6 @@ def change_parent(path: Path) -> None:
 def swap_test_ids(path: Path) -> None:
     edit_record("test_batch.bin", 2, id=3)(path)
     edit_record("test_batch.bin", 3, id=2)(path)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A way of tampering, the checks that fail and are skipped by it, and what is said."""
-
-    tamper: Tamper
-    failed: set[str]
-    skipped: set[str] = field(default_factory=set)
-    said: dict[str, str] = field(default_factory=dict)
 
 
 CASES = {
@@ -276,9 +206,6 @@ def shift_clean_label(path: Path, row: int) -> None:
     edit_manifest(change)(path)
 
 
-# --- the tests -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("noise", ["pair", "symmetric"])
 @pytest.mark.parametrize("sampling", ["exact", "bernoulli"])
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.4])
@@ -334,95 +261,6 @@ def test_progress_counts_the_bytes_of_all_files(noisy: Path) -> None:
     seen: list[tuple[int, int]] = []
     list(verify(open_dataset(noisy), lambda done, total: seen.append((done, total))))
     assert seen[-1] == (50 * RECORD.itemsize, 50 * RECORD.itemsize)
-
-
-# --- open-set noise --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def open_set(tmp_path: Path) -> Path:
-    clean = clean_dataset(tmp_path / "clean", train=40, test=10, num_classes=4, train_files=2)
-    clean_dataset(tmp_path / "donor", train=30, num_classes=3, seed=9)
-    return noisy_dataset(clean, rate=0.4, noise="open-set", donor=tmp_path / "donor").path
-
-
-def replaced_ids(path: Path) -> tuple[list[int], list[int]]:
-    """The ids of images that were replaced, and of those that were not, in the first batch file."""
-    with h5py.File(path / "manifest.h5") as file:
-        replaced = file["replaced_by"][:20] >= 0
-    return np.flatnonzero(replaced).tolist(), np.flatnonzero(~replaced).tolist()
-
-
-def put_back_the_parents_image(path: Path) -> None:
-    record = replaced_ids(path)[0][0]
-    own, clean = (np.memmap(folder / "data_batch_1.bin", RECORD, "r+") for folder in (path, path.parent / "clean"))
-    own["pixels"][record] = clean["pixels"][record]
-    own.flush()
-
-
-def change_an_image_that_was_not_replaced(path: Path) -> None:
-    edit_record("data_batch_1.bin", replaced_ids(path)[1][0], pixels=1)(path)
-
-
-OPEN_SET_CASES = {
-    "nothing": Case(lambda path: None, set()),
-    "a replaced image put back": Case(
-        and_reseal(put_back_the_parents_image),
-        {"pixels against parent"},
-        said={"pixels against parent": "images are not the donor's"},
-    ),
-    "a replaced image put back, without the donor": Case(
-        and_reseal(lambda path: (put_back_the_parents_image(path), shutil.rmtree(path.parent / "donor"))),  # type: ignore[arg-type,func-returns-value]
-        {"pixels against parent"},
-        said={"pixels against parent": "should be replaced"},
-    ),
-    "an image that was not to be replaced": Case(
-        and_reseal(change_an_image_that_was_not_replaced),
-        {"pixels against parent"},
-        said={"pixels against parent": "differ from the parent's: 1, first"},
-    ),
-    "no donor": Case(
-        lambda path: shutil.rmtree(path.parent / "donor"), set(), said={"pixels against parent": "no donor beside it"}
-    ),
-    "an image of the donor twice": Case(
-        edit_manifest(lambda file: file["replaced_by"].__setitem__(replaced_ids_of(file)[:2], [5, 5])),
-        {"manifest.h5", "pixels against parent"},
-        said={"manifest.h5": "image 5 of the donor is put in twice"},
-    ),
-    "an image beyond the donor's": Case(
-        edit_manifest(lambda file: file["replaced_by"].__setitem__(replaced_ids_of(file)[:1], [1 << 40])),
-        {"pixels against parent"},
-        said={"pixels against parent": "beyond the donor's"},
-    ),
-    "one more image": Case(
-        edit_manifest(lambda file: file["replaced_by"].__setitem__(0, 29 if file["replaced_by"][0] < 0 else -1)),
-        {"realised rate", "pixels against parent"},
-    ),
-    "no replaced_by": Case(
-        edit_manifest(lambda file: file.__delitem__("replaced_by")),
-        {"manifest.h5", "realised rate", "pixels against parent"},
-        said={"manifest.h5": "no replaced_by"},
-    ),
-    "the donor's name as a number": Case(
-        lambda path: edit_json(path, lambda value: value["noise"].update(donor=7)), set()
-    ),
-}
-
-
-def replaced_ids_of(file: h5py.File) -> list[int]:
-    return [int(row) for row in np.flatnonzero(file["replaced_by"][()] >= 0)]
-
-
-@pytest.mark.parametrize("name", OPEN_SET_CASES)
-def test_tampering_with_open_set_noise_is_found(open_set: Path, name: str) -> None:
-    case = OPEN_SET_CASES[name]
-    case.tamper(open_set)
-    checks = report(open_set)
-    assert list(checks) == NOISY_CHECKS
-    assert {check.name for check in checks.values() if check.passed is False} == case.failed
-    for check, text in case.said.items():
-        assert text in checks[check].detail
-    assert not [check for check in checks.values() if "\n" in check.detail]
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 5), (1, 1, 1), (1, 28, 28)])
