@@ -1,167 +1,32 @@
-"""dataset.json, which is untrusted on the way in, and finding datasets under a root."""
+"""dataset.json, which is untrusted on the way in."""
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datatools.corruption import corrupt
 from datatools.errors import DataToolsError
-from datatools.format.dataset import find_dataset, open_dataset
-from datatools.format.metadata import BatchFile, Metadata
-from datatools.format.records import ImageShape
+from datatools.format.dataset import open_dataset
+from datatools.format.metadata import Metadata
 from datatools.info import describe, summary
-from tests.support.factories import clean_dataset, noisy_dataset
-
-NOISE = {
-    "type": "pair",
-    "rate": 0.4,
-    "realised_rate": 0.375,
-    "sampling": "exact",
-    "convention": "rate per class",
-    "seed": 0,
-    "parent": {"name": "clean", "sha256": "c" * 64},
-}
-CLEAN = Metadata(
-    name="tiny",
-    image_shape=ImageShape(3, 2, 1),
-    class_names=("Katze", "été"),
-    splits={
-        "train": (BatchFile("data_batch_1.bin", 3, "a" * 64), BatchFile("data_batch_2.bin", 2, "b" * 64)),
-        "test": (BatchFile("test_batch.bin", 1, "0" * 64),),
-    },
-    source={"name": "cifar10", "location": "raw/x.tar.gz", "sha256": None},
-    labels="clean",
-    limit=5,
-    label_set="fine",
-    created_by={"package": "selfie-noisy-labels", "version": "9.9"},
+from tests.support.dataset_json import (
+    CLEAN,
+    GOLDEN,
+    NOISE,
+    noisy_json,
+    places,
+    put,
+    read_or_refused,
+    refusal,
+    without,
+    write_json,
 )
-GOLDEN = """{
-  "format_version": 1,
-  "name": "tiny",
-  "image_shape": {
-    "depth": 3,
-    "height": 2,
-    "width": 1
-  },
-  "num_classes": 2,
-  "class_names": [
-    "Katze",
-    "été"
-  ],
-  "splits": {
-    "train": {
-      "records": 5,
-      "files": [
-        {
-          "name": "data_batch_1.bin",
-          "records": 3,
-          "sha256": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        },
-        {
-          "name": "data_batch_2.bin",
-          "records": 2,
-          "sha256": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-        }
-      ]
-    },
-    "test": {
-      "records": 1,
-      "files": [
-        {
-          "name": "test_batch.bin",
-          "records": 1,
-          "sha256": "0000000000000000000000000000000000000000000000000000000000000000"
-        }
-      ]
-    }
-  },
-  "source": {
-    "name": "cifar10",
-    "location": "raw/x.tar.gz",
-    "sha256": null
-  },
-  "limit": 5,
-  "label_set": "fine",
-  "resized": null,
-  "labels": "clean",
-  "noise": null,
-  "created_by": {
-    "package": "selfie-noisy-labels",
-    "version": "9.9"
-  }
-}"""
-
-
-def noisy_json() -> dict[str, Any]:
-    """A dataset.json with every section."""
-    value: dict[str, Any] = json.loads(GOLDEN)
-    return {**value, "labels": "noisy", "noise": copy.deepcopy(NOISE)}
-
-
-def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The path of every value inside a JSON value."""
-    yield path
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from places(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from places(item, (*path, index))
-
-
-def put(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
-    """A copy of `value` with `new` at `path`."""
-    if not path:
-        return new
-    changed = copy.copy(value)
-    changed[path[0]] = put(value[path[0]], path[1:], new)
-    return changed
-
-
-def without(value: Any, path: tuple[str | int, ...]) -> Any:
-    """A copy of `value` that lacks what stands at `path`."""
-    changed = copy.deepcopy(value)
-    holder = changed
-    for key in path[:-1]:
-        holder = holder[key]
-    del holder[path[-1]]
-    return changed
-
-
-def write_json(folder: Path, value: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-    return folder
-
-
-def refusal(folder: Path) -> str:
-    """The message with which `folder` is refused, one line that names the file."""
-    with pytest.raises(DataToolsError) as caught:
-        open_dataset(folder)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(folder) in message
-    return message
-
-
-def read_or_refused(folder: Path) -> Metadata | None:
-    """The metadata of `folder`, or None where it is refused with one line. Any other exception is the test's."""
-    try:
-        return open_dataset(folder).metadata
-    except DataToolsError as caught:
-        message = str(caught)
-    assert "\n" not in message
-    return None
-
+from tests.support.factories import clean_dataset, noisy_dataset
 
 PLACES = list(places(noisy_json()))
 NOISE_KEYS = sorted(NOISE)
@@ -341,75 +206,3 @@ def test_what_is_no_dataset_directory_is_said_to_be_none(tmp_path: Path) -> None
     assert "holds no dataset.json" in refusal(tmp_path)
     (tmp_path / "file").write_text("x")
     assert "no such dataset directory" in refusal(tmp_path / "file")
-
-
-def test_records_come_back_over_all_files_in_order(tmp_path: Path) -> None:
-    dataset = clean_dataset(tmp_path / "clean", train=40, train_files=3)
-    assert [len(batch) for batch in dataset.batches("train")] == [13, 13, 14]
-    assert dataset.ids("train").tolist() == list(range(40))
-    assert dataset.labels("train").dtype == np.int64
-    assert dataset.labels("test").tolist() == [number % 4 for number in range(10)]
-
-
-def test_a_batch_of_another_length_than_promised_is_refused(tmp_path: Path) -> None:
-    dataset = clean_dataset(tmp_path / "clean")
-    batch = dataset.path / "data_batch_2.bin"
-    batch.write_bytes(batch.read_bytes()[: -(8 + 3 * 8 * 8)])
-    with pytest.raises(DataToolsError, match=r"data_batch_2\.bin: 12 records, dataset\.json says 13"):
-        dataset.labels("train")
-
-
-def test_labels_out_of_range_are_not_counted_as_classes(tmp_path: Path) -> None:
-    # counting up to a label of 2**32 - 1 would take 32 GB
-    dataset = clean_dataset(tmp_path / "clean", num_classes=4)
-    batch = np.memmap(dataset.path / "test_batch.bin", np.uint8, "r+")
-    batch[4:8] = [0, 1, 0, 0]  # the first record's label, big-endian
-    batch.flush()
-    try:
-        facts = describe(dataset)
-    except DataToolsError:
-        return
-    assert len(facts["splits"]["test"]["records_per_class"]) == 4
-
-
-# --- find_dataset ----------------------------------------------------------------------------------------------------
-
-
-def test_the_only_dataset_of_a_kind_is_found(tmp_path: Path) -> None:
-    clean = clean_dataset(tmp_path / "clean")
-    noisy = corrupt(clean, rate=0.4, noise="pair").dataset
-    (tmp_path / "raw").mkdir()
-    assert find_dataset(tmp_path, "clean", "").path == clean.path
-    assert find_dataset(tmp_path, "noisy", "").path == noisy.path
-
-
-def test_hidden_directories_are_not_looked_into(tmp_path: Path) -> None:
-    clean = clean_dataset(tmp_path / "clean")
-    clean_dataset(tmp_path / "second").path.rename(tmp_path / ".second.partial-abcd")
-    assert find_dataset(tmp_path, "clean", "").path == clean.path
-
-
-def test_of_several_datasets_all_are_named(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        clean_dataset(tmp_path / name)
-    with pytest.raises(DataToolsError, match=r"2 clean datasets.*one.*two.*--data"):
-        find_dataset(tmp_path, "clean", "")
-
-
-def test_where_there_is_none_the_remedy_and_what_is_there_are_named(tmp_path: Path) -> None:
-    clean_dataset(tmp_path / "clean")
-    write_json(tmp_path / "broken", "{")
-    with pytest.raises(DataToolsError, match=r"no noisy dataset.*clean \(clean\).*broken \(unreadable\).*do this"):
-        find_dataset(tmp_path, "noisy", "do this")
-
-
-@pytest.mark.parametrize("root", ["", "missing"])
-def test_where_there_is_nothing_the_remedy_is_named(tmp_path: Path, root: str) -> None:
-    with pytest.raises(DataToolsError, match=r"nothing there.*do this"):
-        find_dataset(tmp_path / root, "clean", "do this")
-
-
-def test_an_unreadable_dataset_does_not_hide_a_good_one(tmp_path: Path) -> None:
-    clean = clean_dataset(tmp_path / "clean")
-    write_json(tmp_path / "broken", "[")
-    assert find_dataset(tmp_path, "clean", "").path == clean.path
