@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from datatools.sources import SOURCES
-from tests.datatools.noise.test_human import write_pt
 from tests.support.datatools_command import CONVERT, CORRUPT, Command, Outcome
 from tests.support.factories import (
     SOURCE_FACTORIES,
@@ -22,6 +21,7 @@ from tests.support.factories import (
     write_cifar10_binary,
     write_mnist,
 )
+from tests.support.label_files import write_pt
 
 # --- the documented lines --------------------------------------------------------------------------------------------
 

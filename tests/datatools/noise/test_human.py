@@ -1,20 +1,14 @@
-"""Human labels: the label files of CIFAR-10N and CIFAR-100N, the real ones where they are at hand, and hostile ones."""
+"""Human labels become the noisy ones, or are refused; and the published rates of the real files."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
-import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from datatools.conversion import convert
 from datatools.corruption import corrupt
@@ -24,58 +18,8 @@ from datatools.format.manifest import read_manifest
 from datatools.noise import label_files
 from datatools.noise.asymmetric import CIFAR100_SUPERCLASSES
 from datatools.verification import verify
-from tests.support.children import PEAK_MEMORY, needs_proc, run_python
 from tests.support.factories import clean_dataset, convert_source, made_up_source, real, tree
-
-# --- label files without torch ---------------------------------------------------------------------------------------
-
-
-def pickled(columns: dict[str, Any]) -> bytes:
-    """Protocol 2 with NumPy's old module name, as in the official files."""
-    return pickle.dumps(columns, protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-
-
-def write_pt(path: Path, columns: dict[str, Any], data: bytes | None = None) -> Path:
-    """A .pt file of `columns`, or of the pickle `data`: a zip of stored members in one folder, as torch writes it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(f"{path.stem}/data.pkl", pickled(columns) if data is None else data)
-        archive.writestr(f"{path.stem}/version", b"3\n")
-    return path
-
-
-def write_npy(path: Path, columns: dict[str, Any]) -> Path:
-    """A .npy file of `columns`: an array of objects with one item."""
-    np.save(path, np.array(columns, object))
-    return path
-
-
-def by_hand() -> bytes:
-    """{"clean_label": array([1, 0]), "noisy_label": [0, 0]} opcode by opcode, as the official .pt files have it."""
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85q\x04c_codecs\nencode\nq\x05"
-        b"X\x01\x00\x00\x00bq\x06X\x06\x00\x00\x00latin1q\x07\x86q\x08Rq\x09\x87q\x0aRq\x0b"
-    )
-    dtype = (
-        b"cnumpy\ndtype\nq\x0dX\x02\x00\x00\x00i8q\x0e\x89\x88\x87q\x0fRq\x10(K\x03X\x01\x00\x00\x00<q\x11NNN"
-        b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x12b"
-    )
-    text = struct.pack("<2q", 1, 0)
-    content = b"\x89h\x05X" + struct.pack("<I", len(text)) + text + b"q\x13h\x07\x86q\x14Rq\x15tq\x16b"
-    clean = b"X\x0b\x00\x00\x00clean_labelq\x01" + array + b"(K\x01K\x02\x85q\x0c" + dtype + content
-    return b"\x80\x02}q\x00(" + clean + b"X\x0b\x00\x00\x00noisy_labelq\x17]q\x18(K\x00K\x00eu."
-
-
-def human_columns(clean: np.ndarray, num_classes: int, seed: int = 0) -> dict[str, Any]:
-    """Columns like those of CIFAR-10N: clean labels, and two of which a part is wrong."""
-    generator = np.random.default_rng(seed)
-    columns: dict[str, Any] = {"clean_label": clean.astype(np.int64)}
-    for name, share in (("aggre_label", 0.1), ("worse_label", 0.4)):
-        wrong = generator.random(len(clean)) < share
-        columns[name] = np.where(wrong, (clean + 1) % num_classes, clean).astype(np.int64)
-    return columns
-
-
-WRITERS: dict[str, Callable[[Path, dict[str, Any]], Path]] = {".pt": write_pt, ".npy": write_npy}
+from tests.support.label_files import WRITERS, human_columns, write_pt
 
 
 @pytest.fixture
@@ -112,20 +56,6 @@ def test_the_labels_of_a_column_become_the_noisy_ones(
     assert [check for check in verify(open_dataset(made.dataset.path)) if check.passed is not True] == []
 
 
-def test_a_pickle_written_opcode_by_opcode_is_read(tmp_path: Path) -> None:
-    columns, _ = label_files.read(write_pt(tmp_path / "x.pt", {}, by_hand()))
-    assert {name: column.tolist() for name, column in columns.items()} == {
-        "clean_label": [1, 0],
-        "noisy_label": [0, 0],
-    }
-
-
-def test_lists_arrays_and_other_values_are_told_apart(tmp_path: Path) -> None:
-    values = {"clean_label": [0, 1], "a": np.array([1, 0], np.uint8), "b": [0.5], "c": "text", "d": np.eye(2), "e": []}
-    columns, _ = label_files.read(write_pt(tmp_path / "x.pt", values))
-    assert {name: column.tolist() for name, column in columns.items()} == {"clean_label": [0, 1], "a": [1, 0]}
-
-
 def test_coarse_columns_go_with_coarse_clean_labels(tmp_path: Path) -> None:
     names = {"fine": np.arange(40) % 4, "coarse": np.arange(40) % 2}
     values: dict[str, Any] = {"clean_label": names["fine"], "noisy_label": names["fine"][::-1].copy()}
@@ -148,17 +78,6 @@ def test_the_first_labels_serve_a_limited_set_that_agrees(tmp_path: Path) -> Non
     part = convert_source(made_up_source(clean[:20], [0, 1], 4), tmp_path / "part").dataset
     with pytest.raises(DataToolsError, match=r"60 labels, .* has 20 training images"):
         corrupt(part, noise="human", labels=file, column="worse_label")
-
-
-# --- what is refused -------------------------------------------------------------------------------------------------
-
-
-class Payload:
-    def __init__(self, sentinel: Path) -> None:
-        self.sentinel = sentinel
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.sentinel}",)
 
 
 def swapped(columns: dict[str, Any]) -> dict[str, Any]:
@@ -207,105 +126,6 @@ def test_clean_labels_are_no_noisy_ones(tmp_path: Path, parent: Dataset, columns
     with pytest.raises(DataToolsError, match="'clean_label' of given labels"):
         corrupt(parent, noise="human", labels=write_pt(tmp_path / "h.pt", columns), column="clean_label")
 
-
-def refusal(path: Path) -> str:
-    with pytest.raises(DataToolsError) as caught:
-        label_files.read(path)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_a_payload_does_not_run(tmp_path: Path, suffix: str) -> None:
-    sentinel = tmp_path / "sentinel"
-    file = WRITERS[suffix](tmp_path / f"x{suffix}", {"clean_label": [0], "evil": Payload(sentinel)})
-    assert "was not executed" in refusal(file)
-    assert not sentinel.exists()
-
-
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str) -> None:
-    file = WRITERS[suffix](tmp_path / f"x{suffix}", {"clean_label": np.arange(9), "noisy_label": np.arange(9)})
-    data = file.read_bytes()
-    for end in range(0, len(data), 7):
-        file.write_bytes(data[:end])
-        refusal(file)
-
-
-def zip_of(path: Path, *names: str) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"N.")
-    return path
-
-
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    assert "no such file" in refusal(tmp_path / "missing.pt")
-    (tmp_path / "text.pt").write_text("labels")
-    assert "neither a .pt" in refusal(tmp_path / "text.pt")
-    assert "0 files data.pkl" in refusal(zip_of(tmp_path / "a.pt", "x/other"))
-    assert "2 files data.pkl" in refusal(zip_of(tmp_path / "b.pt", "x/data.pkl", "y/data.pkl"))
-    assert "NoneType" in refusal(zip_of(tmp_path / "c.pt", "x/data.pkl"))
-    np.save(tmp_path / "bare.npy", np.arange(5))
-    assert "without names" in refusal(tmp_path / "bare.npy")
-    np.save(tmp_path / "many.npy", np.array([{}, {}], object))
-    assert "without names" in refusal(tmp_path / "many.npy")
-    (tmp_path / "magic.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 16)
-    assert "not a .npy file" in refusal(tmp_path / "magic.npy")
-
-
-def test_a_dictionary_in_an_array_is_read_from_npy_only(tmp_path: Path) -> None:
-    data = pickle.dumps(np.array({"clean_label": [0]}, object), protocol=2)
-    refusal(write_pt(tmp_path / "x.pt", {}, data))
-
-
-@needs_proc
-def test_a_small_zip_cannot_ask_for_much_memory(tmp_path: Path) -> None:
-    with (
-        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("x/data.pkl", "w", force_zip64=True) as file,
-    ):
-        for _ in range(600):
-            file.write(bytes(1 << 20))
-    code = """
-import pathlib, sys
-from datatools.errors import DataToolsError
-from datatools.noise import label_files
-before = peak_memory()
-try:
-    label_files.read(pathlib.Path(sys.argv[1]))
-except DataToolsError as error:
-    assert "MiB" in str(error), error
-    print(peak_memory() - before)
-"""
-    child = run_python(PEAK_MEMORY + code, tmp_path / "bomb.pt")
-    assert int(child.stdout) < 250 << 10, child.stderr  # KiB
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    folder = tmp_path_factory.mktemp("good")
-    values = {"clean_label": np.arange(9), "noisy_label": [0, 1]}
-    return [write(folder / f"x{suffix}", values).read_bytes() for suffix, write in WRITERS.items()]
-
-
-@settings(max_examples=150)
-@given(which=st.integers(0, 1), edits=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=4))
-def test_a_damaged_file_is_read_or_refused(good: list[bytes], which: int, edits: list[tuple[int, int]]) -> None:
-    data = bytearray(good[which])
-    for place, byte in edits:
-        data[place % len(data)] = byte
-    try:
-        columns = label_files.parse(bytes(data), Path("x"))
-    except DataToolsError as error:
-        message = str(error)
-    else:
-        message = ""
-        assert all(column.dtype == np.int64 for column in columns.values())
-    assert "\n" not in message
-
-
-# --- the real files --------------------------------------------------------------------------------------------------
 
 PUBLISHED = {
     "aggre_label": 0.0901,

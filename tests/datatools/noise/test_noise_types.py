@@ -19,8 +19,8 @@ from datatools.noise import NOISE_TYPES, matrix_file, noise_type, transition_mat
 from datatools.noise.asymmetric import CIFAR10_NAMES, asymmetric
 from datatools.noise.base import GIVEN, NoiseRequest
 from datatools.verification import verify
-from tests.datatools.noise.test_human import human_columns, write_pt
 from tests.support.factories import clean_dataset, convert_source, made_up_source, tree
+from tests.support.label_files import human_columns, write_pt
 
 RECORDS, CLASSES = 60, 10
 SKEWED = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]])
