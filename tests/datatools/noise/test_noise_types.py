@@ -1,67 +1,22 @@
-"""The contract of every noise type, and how the labels of those with a transition matrix are spread."""
+"""The contract of every noise type, its names and its options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats  # type: ignore[import-untyped]
 
 from datatools.corruption import corrupt, default_name
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import read_manifest
-from datatools.noise import NOISE_TYPES, matrix_file, noise_type, transition_matrix
-from datatools.noise.asymmetric import CIFAR10_NAMES, asymmetric
-from datatools.noise.base import GIVEN, NoiseRequest
+from datatools.noise import NOISE_TYPES
+from datatools.noise.base import NoiseRequest
 from datatools.verification import verify
-from tests.support.factories import clean_dataset, convert_source, made_up_source, tree
-from tests.support.label_files import human_columns, write_pt
-
-RECORDS, CLASSES = 60, 10
-SKEWED = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]])
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Dataset:
-    """Classes of CIFAR-10's names, six images a class."""
-    labels = np.random.default_rng(0).permutation(np.arange(RECORDS) % CLASSES)
-    source = made_up_source(labels, [0, 1], CLASSES, (3, 4, 4))
-    object.__setattr__(source, "class_names", CIFAR10_NAMES)
-    return convert_source(source, tmp_path / "clean").dataset
-
-
-def matrix_path(folder: Path) -> Path:
-    path = folder / "confusion.csv"
-    np.savetxt(path, np.eye(CLASSES) * 0.5 + 0.05, delimiter=",")
-    return path
-
-
-def labels_path(folder: Path) -> Path:
-    return write_pt(folder / "human.pt", human_columns(open_dataset(folder / "clean").labels("train"), CLASSES))
-
-
-def donor_path(folder: Path) -> Path:
-    return clean_dataset(folder / "donor", train=70, shape=(3, 4, 4), seed=5).path
-
-
-OPTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    **{name: lambda folder: {"rate": 0.4} for name, spec in NOISE_TYPES.items() if spec.needs == ("rate",)},
-    "matrix": lambda folder: {"matrix": matrix_path(folder)},
-    "human": lambda folder: {"labels": labels_path(folder), "column": "worse_label"},
-    "open-set": lambda folder: {"rate": 0.4, "donor": donor_path(folder)},
-}
-"""One line for every noise type: the options it needs; each gets a folder in which the parent is `clean`."""
-CASES = [(name, sampling) for name, spec in NOISE_TYPES.items() for sampling in spec.samplings]
-
-
-def asked(noise: str, sampling: str, folder: Path) -> dict[str, Any]:
-    return {"noise": noise, "sampling": None if sampling == GIVEN else sampling, **OPTIONS[noise](folder)}
-
+from tests.support.factories import tree
+from tests.support.noise_options import CASES, CLASSES, OPTIONS, RECORDS, asked
 
 # --- the contract of every line of the registry ----------------------------------------------------------------------
 
@@ -195,152 +150,3 @@ def test_each_type_takes_what_it_needs_and_nothing_else(
 def test_sampling_seed_and_rate_are_looked_at(parent: Dataset, options: dict[str, Any], said: str) -> None:
     with pytest.raises(DataToolsError, match=said):
         corrupt(parent, **options)
-
-
-# --- a matrix from a file --------------------------------------------------------------------------------------------
-
-
-def parsed(data: bytes, classes: int = 3) -> np.ndarray:
-    return matrix_file.parse(data, Path("m"), tuple("abcdefgh"[:classes]))
-
-
-def csv(matrix: Any) -> bytes:
-    return "\n".join(",".join(str(cell) for cell in row) for row in matrix).encode()
-
-
-def npy(folder: Path, array: Any) -> bytes:
-    np.save(folder / "m.npy", np.asarray(array))
-    return (folder / "m.npy").read_bytes()
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, ">f8"])
-def test_a_matrix_is_read_from_csv_and_npy(tmp_path: Path, dtype: Any) -> None:
-    for array in (SKEWED.astype(dtype), np.asfortranarray(SKEWED.astype(dtype))):
-        np.testing.assert_allclose(parsed(npy(tmp_path, array)), SKEWED, atol=1e-7)
-    np.testing.assert_array_equal(parsed(csv(SKEWED.tolist())), SKEWED)
-    np.testing.assert_array_equal(parsed(b"\xef\xbb\xbf" + csv(SKEWED.tolist()) + b"\r\n\r\n"), SKEWED)
-    np.testing.assert_array_equal(parsed(b"1, 0 ,0\n0,1,0\n0,0,1"), np.eye(3))
-
-
-def test_rows_that_nearly_sum_to_one_are_made_to() -> None:
-    matrix = parsed(csv([[0.3333333, 0.3333333, 0.3333333], [0, 1, 0], [0, 0, 1]]))
-    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=0, atol=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("matrix", "said"),
-    [
-        ([[0.5, 0.6, 0], [0, 1, 0], [0, 0, 1]], r"row 1 \(a\) sums to 1.1"),
-        ([[1, 0, 0], [0, 1, 0], [0, 0.99, 0]], r"row 3 \(c\) sums to 0.99"),
-        ([[1, 0, 0], [0, 1, 0], [0, 1.000002, 0]], "sums to 1.000002"),
-        ([[1, 0, 0], [-0.5, 1.5, 0], [0, 0, 1]], r"row 2 \(b\), column 1 is -0.5"),
-        ([[1, 0, 0], [0, "nan", 1], [0, 0, 1]], "column 2 is nan"),
-        ([[1, 0, 0], [0, "inf", 1], [0, 0, 1]], "column 2 is inf"),
-        ([[1, 0], [0, 1]], "2 x 2, a 3 x 3 matrix is expected"),
-        ([[1, 0, 0], [0, 1, 0]], "2 x 3"),
-        ([[1, 0, 0], [0, 1], [0, 0, 1]], "rows of 2 to 3"),
-        ([["a", "b", "c"], [1, 0, 0], [0, 1, 0], [0, 0, 1]], "line 1, 'a,b,c'"),
-        ([], "m: empty"),
-    ],
-)
-def test_what_is_no_transition_matrix_is_refused(tmp_path: Path, matrix: Any, said: str) -> None:
-    with pytest.raises(DataToolsError, match=said) as caught:
-        parsed(csv(matrix))
-    assert "\n" not in str(caught.value)
-    if said.startswith(("row ", "column", "sums")):
-        with pytest.raises(DataToolsError, match=said):
-            parsed(npy(tmp_path, [[float(cell) for cell in row] for row in matrix]))
-
-
-def test_other_files_are_no_matrix(tmp_path: Path, parent: Dataset) -> None:
-    for data, said in (
-        (b"\xff\xfe", "neither text nor"),
-        (npy(tmp_path, SKEWED)[:-1], "cut short"),
-        (npy(tmp_path, SKEWED)[:20], "not a .npy"),
-        (npy(tmp_path, SKEWED).replace(b"(3, 3)", b"(9, 9)"), "cut short"),
-        (npy(tmp_path, SKEWED).replace(b"(3, 3), }  ", b"(999999, 9)}"), "cut short"),
-        (npy(tmp_path, np.array(["a"])), "plain numbers"),
-        (npy(tmp_path, np.eye(3) * 1j), "plain numbers"),
-        (npy(tmp_path, 0.5), "a single number"),
-        (npy(tmp_path, np.array([{}], object)), "plain numbers"),
-    ):
-        with pytest.raises(DataToolsError, match=said) as caught:
-            parsed(data)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(DataToolsError, match="no such file"):
-        corrupt(parent, noise="matrix", matrix=tmp_path / "missing.csv")
-    large = tmp_path / "large.csv"
-    large.touch()
-    with large.open("r+b") as file:
-        file.truncate((64 << 20) + 1)
-    with pytest.raises(DataToolsError, match="larger than 64 MiB"):
-        corrupt(parent, noise="matrix", matrix=large)
-
-
-def test_the_file_is_named_with_its_checksum(tmp_path: Path, parent: Dataset) -> None:
-    noise = corrupt(parent, noise="matrix", matrix=matrix_path(tmp_path)).dataset.metadata.noise or {}
-    assert noise["matrix_file"]["name"] == "confusion.csv"
-    assert len(noise["matrix_file"]["sha256"]) == 64
-
-
-# --- 100,000 labels --------------------------------------------------------------------------------------------------
-
-LARGE = 100_000
-
-
-def of_class_numbers(noise: str, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    return transition_matrix(noise, CLASSES, 0.3), {"rate": 0.3}
-
-
-MATRICES: dict[str, Callable[[Path], tuple[np.ndarray, dict[str, Any]]]] = {
-    **{name: partial(of_class_numbers, name) for name, spec in NOISE_TYPES.items() if spec.matrix},
-    "asymmetric": lambda folder: (asymmetric(CIFAR10_NAMES, 0.3), {"rate": 0.3}),
-    "matrix": lambda folder: (np.eye(CLASSES) * 0.5 + 0.05, {"matrix": matrix_path(folder)}),
-}
-
-
-@pytest.fixture
-def large(parent: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and labels of 100,000 records, 10,000 a class."""
-    return np.arange(LARGE), np.random.default_rng(7).permutation(np.arange(LARGE) % CLASSES)
-
-
-def counted(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    return np.bincount(clean * CLASSES + noisy, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
-
-
-def drawn_labels(parent: Dataset, noise: str, sampling: str, large: Any, options: dict[str, Any]) -> np.ndarray:
-    ids, clean = large
-    request = NoiseRequest(parent, ids, clean, options.pop("rate", None), 11, sampling, **options)
-    return noise_type(noise)[1].draw(request).labels
-
-
-@pytest.mark.parametrize("noise", MATRICES)
-def test_exact_labels_are_the_matrix_to_the_count(tmp_path: Path, parent: Dataset, large: Any, noise: str) -> None:
-    matrix, options = MATRICES[noise](tmp_path)
-    counts = counted(large[1], drawn_labels(parent, noise, "exact", large, options))
-    assert np.abs(counts - matrix * LARGE / CLASSES).max() < 1
-    assert counts.sum(axis=1).tolist() == [LARGE // CLASSES] * CLASSES
-
-
-@pytest.mark.parametrize("noise", MATRICES)
-def test_bernoulli_labels_follow_the_matrix(tmp_path: Path, parent: Dataset, large: Any, noise: str) -> None:
-    matrix, options = MATRICES[noise](tmp_path)
-    counts = counted(large[1], drawn_labels(parent, noise, "bernoulli", large, options))
-    expected = matrix * LARGE / CLASSES
-    possible = expected > 0
-    assert (counts[~possible] == 0).all()
-    statistic = ((counts - expected)[possible] ** 2 / expected[possible]).sum()
-    freedom = possible.sum() - CLASSES
-    assert 1e-4 < stats.chi2.sf(statistic, freedom) < 1 - 1e-4  # too good a fit is no random draw either
-
-
-def test_every_type_with_a_matrix_of_its_own_is_held_to_it() -> None:
-    # instance: test_instance.py; human and open-set ask for none
-    assert set(NOISE_TYPES) - set(MATRICES) == {"instance", "human", "open-set"}
-
-
-def test_the_inclusive_rate_is_lower_than_the_requested() -> None:
-    matrix = transition_matrix("symmetric-inclusive", 10, 0.4)
-    np.testing.assert_allclose(matrix, 0.6 * np.eye(10) + 0.04, atol=1e-15)
-    assert 1 - np.diag(matrix).mean() == pytest.approx(0.4 * (1 - 1 / 10))
