@@ -18,15 +18,9 @@ from datatools.format.dataset import open_dataset
 from datatools.format.metadata import DATASET_FILE
 from datatools.verification import verify
 from tests.chaos.children import Ended, command, run
-from tests.support.factories import (
-    cifar10_set,
-    clean_dataset,
-    image_folder_set,
-    noisy_dataset,
-    tree,
-    write_cifar10_binary,
-    write_image_folder,
-)
+from tests.support.cifar_files import cifar10_set, write_cifar10_binary
+from tests.support.factories import clean_dataset, noisy_dataset, tree
+from tests.support.official_files import image_folder_set, write_image_folder
 
 Content = dict[str, bytes | None] | None
 Work = Callable[[], object]

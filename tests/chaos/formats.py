@@ -28,7 +28,7 @@ from datatools.noise import label_files, matrix_file
 from datatools.sources import open_source
 from datatools.sources.base import Request
 from datatools.verification import verify
-from tests.support import factories
+from tests.support import archives, cifar_files, factories, official_files
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def make_images(folder: Path) -> None:
 
 
 def make_tiny(folder: Path) -> None:
-    factories.write_tiny_imagenet(folder / "tiny-imagenet-200", factories.tiny_imagenet_set(2, 2, 2))
+    official_files.write_tiny_imagenet(folder / "tiny-imagenet-200", official_files.tiny_imagenet_set(2, 2, 2))
 
 
 def zip_tiny(folder: Path, packing: int = zipfile.ZIP_STORED) -> None:
-    factories.zipped(folder / "tiny-imagenet-200", folder / "tiny.zip", packing)
+    archives.zipped(folder / "tiny-imagenet-200", folder / "tiny.zip", packing)
 
 
 def make_zip(folder: Path, packing: int) -> None:
@@ -107,21 +107,21 @@ def make_zip(folder: Path, packing: int) -> None:
 
 
 def make_cifar(folder: Path) -> None:
-    factories.write_cifar10_binary(folder / "cifar-10-batches-bin", factories.cifar10_set(5, 1))
+    cifar_files.write_cifar10_binary(folder / "cifar-10-batches-bin", cifar_files.cifar10_set(5, 1))
 
 
 def make_tar(folder: Path, mode: str) -> None:
     make_cifar(folder)
-    factories.pack(folder / "cifar-10-batches-bin", folder / "cifar.tar", mode)
+    archives.pack(folder / "cifar-10-batches-bin", folder / "cifar.tar", mode)
     shutil.rmtree(folder / "cifar-10-batches-bin")
 
 
-def make_python(folder: Path, pickler: factories.Pickler) -> None:
-    factories.write_cifar10_python(folder / "a", factories.cifar10_set(5, 1), pickler)
+def make_python(folder: Path, pickler: cifar_files.Pickler) -> None:
+    cifar_files.write_cifar10_python(folder / "a", cifar_files.cifar10_set(5, 1), pickler)
 
 
-def make_python100(folder: Path, pickler: factories.Pickler) -> None:
-    factories.write_cifar100_python(folder / "a", factories.cifar100_set(20, 4), pickler)
+def make_python100(folder: Path, pickler: cifar_files.Pickler) -> None:
+    cifar_files.write_cifar100_python(folder / "a", cifar_files.cifar100_set(20, 4), pickler)
 
 
 # --- what noise is made from -----------------------------------------------------------------------------------------
@@ -212,13 +212,13 @@ BATCHES = "cifar-10-batches-bin"
 FORMATS: dict[str, Format] = {
     "cifar10-binary": Format(make_cifar, partial(read_source, dataset="cifar10", name=BATCHES)),
     "cifar10-python2": Format(
-        partial(make_python, pickler=factories.python2_pickle), partial(read_source, dataset="cifar10", name="a")
+        partial(make_python, pickler=cifar_files.python2_pickle), partial(read_source, dataset="cifar10", name="a")
     ),
     "cifar10-python3": Format(
-        partial(make_python, pickler=factories.python3_pickle), partial(read_source, dataset="cifar10", name="a")
+        partial(make_python, pickler=cifar_files.python3_pickle), partial(read_source, dataset="cifar10", name="a")
     ),
     "cifar100-python": Format(
-        partial(make_python100, pickler=factories.python3_pickle),
+        partial(make_python100, pickler=cifar_files.python3_pickle),
         partial(read_source, dataset="cifar100", name="a", label_set="coarse"),
     ),
     **{
@@ -228,11 +228,11 @@ FORMATS: dict[str, Format] = {
         for mode in ("w", "w:gz", "w:bz2", "w:xz")
     },
     "mnist": Format(
-        lambda folder: factories.write_mnist(folder / "a", factories.mnist_set(4, 2)),
+        lambda folder: official_files.write_mnist(folder / "a", official_files.mnist_set(4, 2)),
         partial(read_source, dataset="mnist", name="a"),
     ),
     "mnist-gz": Format(
-        lambda folder: factories.write_mnist(folder / "a", factories.mnist_set(4, 2), gzipped=True),
+        lambda folder: official_files.write_mnist(folder / "a", official_files.mnist_set(4, 2), gzipped=True),
         partial(read_source, dataset="mnist", name="a"),
     ),
     "zip-stored": Format(
@@ -249,7 +249,9 @@ FORMATS: dict[str, Format] = {
     ),
     "tiny-imagenet": Format(make_tiny, partial(read_source, dataset="tiny-imagenet", name="tiny-imagenet-200")),
     "animal-10n": Format(
-        lambda folder: factories.write_animal10n_binary(folder / "a", factories.animal10n_set(10, 10), files=2),
+        lambda folder: official_files.write_animal10n_binary(
+            folder / "a", official_files.animal10n_set(10, 10), files=2
+        ),
         partial(read_source, dataset="animal-10n", name="a"),
     ),
     "images": Format(make_images, partial(read_source, dataset="image-folder", name="images", size=8)),

@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from datatools.format.dataset import open_dataset
+from tests.support.cifar_files import cifar10_set, python3_pickle, write_cifar10_binary, write_cifar10_python
 from tests.support.datatools_command import CONVERT, CORRUPT, Command, assert_refused, in_child
-from tests.support.factories import (
-    cifar10_set,
-    clean_dataset,
-    noisy_dataset,
-    python3_pickle,
-    tree,
-    write_cifar10_binary,
-    write_cifar10_python,
-)
+from tests.support.factories import clean_dataset, noisy_dataset, tree
 
 
 @pytest.fixture

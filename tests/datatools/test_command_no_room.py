@@ -13,15 +13,9 @@ import pytest
 
 from datatools.format.dataset import Dataset
 from tests.support.children import run_python
+from tests.support.cifar_files import cifar10_set, write_cifar10_binary
 from tests.support.datatools_command import CONVERT, CORRUPT, RUN, Command, Outcome, assert_refused, in_child
-from tests.support.factories import (
-    SOURCE_FACTORIES,
-    cifar10_set,
-    convert_source,
-    made_up_source,
-    tree,
-    write_cifar10_binary,
-)
+from tests.support.factories import SOURCE_FACTORIES, convert_source, made_up_source, tree
 
 LIMITED = """
 import resource, sys

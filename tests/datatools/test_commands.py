@@ -11,17 +11,11 @@ from pathlib import Path
 import pytest
 
 from datatools.sources import SOURCES
+from tests.support.cifar_files import cifar10_set, write_cifar10_binary
 from tests.support.datatools_command import CONVERT, CORRUPT, Command, Outcome
-from tests.support.factories import (
-    SOURCE_FACTORIES,
-    cifar10_set,
-    clean_dataset,
-    mnist_set,
-    noisy_dataset,
-    write_cifar10_binary,
-    write_mnist,
-)
+from tests.support.factories import SOURCE_FACTORIES, clean_dataset, noisy_dataset
 from tests.support.label_files import write_pt
+from tests.support.official_files import mnist_set, write_mnist
 
 # --- the documented lines --------------------------------------------------------------------------------------------
 

@@ -16,21 +16,10 @@ from datatools.decoding.chunks import Chunk
 from datatools.errors import DataToolsError
 from datatools.format.records import ImageShape
 from datatools.sources.base import SourceSplit
-from tests.support.factories import (
-    cifar10_set,
-    cifar100_set,
-    convert_source,
-    made_up_source,
-    mnist_set,
-    pack,
-    tiny_imagenet_set,
-    tree,
-    write_cifar10_binary,
-    write_cifar100_binary,
-    write_mnist,
-    write_tiny_imagenet,
-    zipped,
-)
+from tests.support.archives import pack, zipped
+from tests.support.cifar_files import cifar10_set, cifar100_set, write_cifar10_binary, write_cifar100_binary
+from tests.support.factories import convert_source, made_up_source, tree
+from tests.support.official_files import mnist_set, tiny_imagenet_set, write_mnist, write_tiny_imagenet
 from tests.support.reader import read_split
 
 

@@ -20,7 +20,8 @@ from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.printable import ORDERS, formula_safe, printable, printable_json
 from datatools.progress import progress_bar
-from tests.support.factories import clean_dataset, image_folder_set, noisy_dataset, write_image_folder
+from tests.support.factories import clean_dataset, noisy_dataset
+from tests.support.official_files import image_folder_set, write_image_folder
 
 NAMES = [
     "\x1b]0;owned\x07\x1b[2J",

@@ -13,7 +13,8 @@ from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.sources import open_source
 from datatools.sources.base import Request, Source
-from tests.support.factories import ImageSet, tree
+from tests.support.factories import tree
+from tests.support.image_sets import ImageSet
 
 Damage = Callable[[Path], object]
 

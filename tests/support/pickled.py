@@ -9,7 +9,7 @@ import pytest
 
 from datatools.errors import DataToolsError
 from datatools.files.pickles import load_pickle
-from tests.support.factories import python2_pickle, python3_pickle
+from tests.support.cifar_files import python2_pickle, python3_pickle
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 12)
 VALUES: dict[str, Any] = {"batch_label": "batch 1", "labels": [3, 300], "data": PIXELS}

@@ -24,17 +24,10 @@ from datatools.errors import DataToolsError
 from datatools.format.records import ImageShape
 from datatools.sources import SOURCES
 from datatools.sources.base import Source, SourceSplit
+from tests.support.archives import zipped
 from tests.support.children import environment
-from tests.support.factories import (
-    SOURCE_FACTORIES,
-    convert_source,
-    image_folder_set,
-    tiny_imagenet_set,
-    tree,
-    write_image_folder,
-    write_tiny_imagenet,
-    zipped,
-)
+from tests.support.factories import SOURCE_FACTORIES, convert_source, tree
+from tests.support.official_files import image_folder_set, tiny_imagenet_set, write_image_folder, write_tiny_imagenet
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="processes are looked up in /proc")
 

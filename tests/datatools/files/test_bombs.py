@@ -17,18 +17,16 @@ import pytest
 from PIL import Image
 
 from datatools.files.json_text import MAX_CONTAINERS
+from tests.support.archives import tar_header, zipped
 from tests.support.children import PEAK_MEMORY, needs_proc, run_python
-from tests.support.factories import (
-    clean_dataset,
+from tests.support.factories import clean_dataset, noisy_dataset
+from tests.support.official_files import (
     image_folder_set,
     mnist_set,
-    noisy_dataset,
-    tar_header,
     tiny_imagenet_set,
     write_image_folder,
     write_mnist,
     write_tiny_imagenet,
-    zipped,
 )
 
 SECONDS = 10

@@ -12,18 +12,11 @@ from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.files.addresses import Archive, url_name
 from datatools.sources import cifar, mnist, tiny_imagenet
+from tests.support.archives import pack, zipped
+from tests.support.cifar_files import cifar10_set, write_cifar10_binary
 from tests.support.download_server import Server
-from tests.support.factories import (
-    cifar10_set,
-    close_network,
-    mnist_set,
-    pack,
-    tiny_imagenet_set,
-    write_cifar10_binary,
-    write_mnist,
-    write_tiny_imagenet,
-    zipped,
-)
+from tests.support.factories import close_network
+from tests.support.official_files import mnist_set, tiny_imagenet_set, write_mnist, write_tiny_imagenet
 
 
 def offer(server: Server, monkeypatch: pytest.MonkeyPatch, archive: Path) -> Archive:

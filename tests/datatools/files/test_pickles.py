@@ -17,7 +17,7 @@ import pytest
 from datatools.errors import DataToolsError
 from datatools.files import pickles
 from datatools.files.pickles import load_pickle
-from tests.support.factories import python2_pickle
+from tests.support.cifar_files import python2_pickle
 from tests.support.pickled import ARRAY, DTYPE, GOOD, PIXELS, dictionary_of, refusal
 
 

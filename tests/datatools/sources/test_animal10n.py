@@ -14,16 +14,15 @@ from datatools.conversion import convert
 from datatools.errors import DataToolsError
 from datatools.sources import open_source
 from datatools.sources.base import Request
-from tests.support.factories import (
+from tests.support.archives import zipped
+from tests.support.factories import tree
+from tests.support.image_sets import Examples, ImageSet
+from tests.support.official_files import (
     ANIMALS,
-    Examples,
-    ImageSet,
     animal10n_set,
     record_bytes,
-    tree,
     write_animal10n_binary,
     write_animal10n_images,
-    zipped,
 )
 from tests.support.reader import read_split
 

@@ -11,11 +11,10 @@ import pytest
 
 from datatools.sources import open_source
 from datatools.sources.base import Request
-from tests.support.factories import (
-    ImageSet,
+from tests.support.archives import pack
+from tests.support.cifar_files import (
     cifar10_set,
     cifar100_set,
-    pack,
     python2_pickle,
     python3_pickle,
     write_cifar10_binary,
@@ -23,6 +22,7 @@ from tests.support.factories import (
     write_cifar100_binary,
     write_cifar100_python,
 )
+from tests.support.image_sets import ImageSet
 from tests.support.opened_sources import Damage, assert_holds, cut, opened, refusal, remove, replace, set_byte
 
 CIFAR_FORMS: dict[str, dict[str, Callable[[Path, ImageSet], Path]]] = {

@@ -15,7 +15,8 @@ from datatools.corruption import corrupt
 from datatools.format.dataset import open_dataset
 from datatools.info import describe, summary
 from datatools.verification import verify
-from tests.support.factories import image_folder_set, png, tree, write_image_folder
+from tests.support.factories import tree
+from tests.support.official_files import image_folder_set, png, write_image_folder
 from tests.support.own_images import PIXELS, names, put, refusal
 from tests.support.reader import read_split
 

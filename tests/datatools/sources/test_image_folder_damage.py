@@ -14,7 +14,8 @@ from PIL import Image
 
 from datatools.conversion import convert
 from tests.support.children import PEAK_MEMORY, needs_proc, run_python
-from tests.support.factories import image_folder_set, png, tree, write_image_folder
+from tests.support.factories import tree
+from tests.support.official_files import image_folder_set, png, write_image_folder
 from tests.support.own_images import PIXELS, names, put, refusal
 from tests.support.reader import read_split
 

@@ -10,7 +10,7 @@ import pytest
 
 from datatools.conversion import convert
 from datatools.format.dataset import open_dataset
-from tests.support.factories import image_folder_set, write_image_folder
+from tests.support.official_files import image_folder_set, write_image_folder
 from tests.support.own_images import opened, put, refusal
 
 

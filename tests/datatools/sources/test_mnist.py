@@ -12,7 +12,7 @@ import pytest
 
 from datatools.sources import open_source
 from datatools.sources.base import Request
-from tests.support.factories import mnist_set, write_mnist
+from tests.support.official_files import mnist_set, write_mnist
 from tests.support.opened_sources import Damage, assert_holds, cut, opened, refusal, remove, replace, set_byte
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from datatools.conversion import convert
+from tests.support.archives import add_member, pack, tar_header
 from tests.support.children import PEAK_MEMORY, needs_proc, run_python
-from tests.support.factories import add_member, cifar10_set, pack, tar_header, tree, write_cifar10_binary
+from tests.support.cifar_files import cifar10_set, write_cifar10_binary
+from tests.support.factories import tree
 from tests.support.opened_sources import refusal
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.factories import ImageSet, tiny_imagenet_set, write_tiny_imagenet, zipped
+from tests.support.archives import zipped
+from tests.support.image_sets import ImageSet
+from tests.support.official_files import tiny_imagenet_set, write_tiny_imagenet
 from tests.support.opened_sources import assert_holds, opened, refusal
 
 
