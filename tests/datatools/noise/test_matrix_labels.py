@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from datatools.format.dataset import Dataset
 from datatools.noise import NOISE_TYPES, noise_type, transition_matrix

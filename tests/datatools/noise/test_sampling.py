@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from datatools.noise import transition_matrix
 from datatools.noise.sampling import SAMPLINGS, exact_counts, largest_remainder, target_order
