@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import cli
 from trainer.config import RunConfig, resolve
 from trainer.engine.step import ENGINE_ROWS
 from trainer.methods import METHODS
+from trainer.methods.base import Method
 from trainer.metrics import columns
 from trainer.presets import PRESETS
 from trainer.settings import option_name, settings_of
@@ -130,6 +132,33 @@ def test_every_method_and_its_options_are_on_the_algorithms_page() -> None:
             assert f"`{option_name(name)}`" in page
 
 
+def methods_rows() -> dict[str, list[str]]:
+    """The table of docs/methods.md: its cells by method."""
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:3] == "| `"]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+def test_the_table_of_methods_is_what_they_are() -> None:
+    assert list(methods_rows()) == list(METHODS)
+    for name, (_, networks, size, told, _) in methods_rows().items():
+        method = METHODS[name].from_settings(100, {})
+        memory = method.memory(1000, 10).items()
+        assert int(networks) == method.num_networks
+        assert 1000 * int(size) == sum(values.nbytes for key, values in memory if key not in method.shared), name
+        # told: what the schedule follows from, or memory that the user tells
+        rates = [method.schedule(99, 100, rate) for rate in (0.0, 0.4)]
+        expected = "noise rate" if rates[0] != rates[1] else "nothing"
+        assert told == ("transition matrix" if type(method).told is not Method.told else expected), name
+
+
+def test_the_costs_of_methods_are_those_measured() -> None:
+    path = ROOT / "bench" / "results" / "method_costs-small-cnn.json"
+    measured = json.loads(path.read_text(encoding="utf-8"))["over_default"]
+    shown = {name: row[-1] for name, row in methods_rows().items() if name != "default"}
+    assert shown == {name: f"{figures['ratio']:.2f}" for name, figures in measured.items()}
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_a_section_with_a_command_line(preset: str) -> None:
     page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
@@ -168,7 +197,8 @@ def test_the_format_page_has_every_column_and_every_setting() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
 
