@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +159,13 @@ def _acknowledging(options: dict[str, Any]) -> Iterator[Acknowledge]:
         yield lambda text: None
         return
     bar = "\r\033[K" if screen.isatty() else ""
+
+    def show(text: str) -> None:
+        with suppress(OSError, ValueError):  # a terminal that is gone, or a run that has ended meanwhile
+            print(f"{bar}{text}", file=screen, flush=True)
+
     with screen:
-        yield lambda text: None if options["quiet"] else print(f"{bar}{text}", file=screen, flush=True)
+        yield (lambda text: None) if options["quiet"] else show
 
 
 def _train(method: type[Method], options: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.metrics import metric_of
-from trainer.runs.directory import EVENTS_FOLDER
+from trainer.runs.directory import EVENTS_FOLDER, write_errors
 
 if TYPE_CHECKING:
     from trainer.metrics import EpochRow
@@ -52,6 +52,7 @@ class EventFiles:
             ) from None
         self.directory = directory / EVENTS_FOLDER
         self._events, self._summaries, self._record_writer = event_pb2, summary_pb2, RecordWriter
+        self._path = self.directory
         self._writer: Any = None
         self._epochs = 0
         self._method: type[Method] = METHODS["default"]
@@ -63,7 +64,7 @@ class EventFiles:
         """Open an event file; a fresh run's takes the place of those of the run that it replaces.
 
         Raises:
-            OSError: the file cannot be written.
+            TrainerError: the file cannot be written.
         """
         self._epochs, self._method = plan.config.epochs, METHODS[plan.config.method]
         before = sorted(self.directory.glob("events.out.tfevents.*"))
@@ -73,8 +74,10 @@ class EventFiles:
         if not plan.rows:
             for path in before:
                 path.unlink()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._writer = self._record_writer(self._new_path(before).open("xb"))
+        self._path = self._new_path(before)
+        with write_errors(self._path):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._writer = self._record_writer(self._path.open("xb"))
         self._write(file_version=FILE_VERSION)
         # In a fresh run too: TensorBoard takes the first START of a directory for its beginning, and drops what is
         # outdated at later ones alone.
@@ -110,8 +113,9 @@ class EventFiles:
         self._write(step=step, summary=self._summaries.Summary(value=values))
 
     def _write(self, **fields: Any) -> None:
-        self._writer.write(self._events.Event(wall_time=time.time(), **fields).SerializeToString())
-        self._writer.flush()
+        with write_errors(self._path):
+            self._writer.write(self._events.Event(wall_time=time.time(), **fields).SerializeToString())
+            self._writer.flush()
 
 
 def tag(column: str, method: type[Method]) -> str:

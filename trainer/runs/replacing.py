@@ -2,7 +2,7 @@
 
 Until the new run has a checkpoint, the run that it replaces is kept in the same directory under hidden names:
 
-    .checkpoint.h5.old, …    its files and the folder of its event files, renamed
+    .checkpoint.h5.old, …    its files, renamed; event files are moved to .tensorboard.old
     .config.json.old         a copy, made last: with it there, what has its own name belongs to the new run
 
 After a kill in between, the next process that opens the directory puts the old run back, or removes it where the new
@@ -26,8 +26,7 @@ from trainer.errors import TrainerError
 from trainer.runs.directory import CHECKPOINT_FILE, CONFIG_FILE, EVENTS_FOLDER, FILES, RESULT_FILE, write_errors
 
 RUN_FOLDER = FolderKind(lambda folder: (folder / CONFIG_FILE).is_file(), "a directory that is not a run")
-RENAMED = (*(name for name in FILES if name != CONFIG_FILE), EVENTS_FOLDER)
-"""What of a run is renamed when it stands aside."""
+EVENT_FILES = "events.out.tfevents.*"
 LOCK_FILE = ".lock"
 """Stands for the lock where the file system has none."""
 
@@ -133,9 +132,10 @@ def set_aside(directory: Path) -> None:
         partial_path(path).unlink(missing_ok=True)
     if not config.is_file():
         return
-    for path in _renamed(directory):
+    for path, hidden in _moved(directory):
         if os.path.lexists(path):
-            path.replace(old_path(path))
+            hidden.parent.mkdir(exist_ok=True)
+            path.replace(hidden)
     # on the disk before the copy: with the copy there, a checkpoint.h5 is taken for the new run's
     _sync(directory)
     with write_errors(copy), atomic_file(copy, sole_writer=True) as partial:
@@ -150,9 +150,10 @@ def discard_replaced(directory: Path) -> None:
     copy = old_path(directory / CONFIG_FILE)
     if copy.is_file():
         with suppress(OSError):
-            for path in _renamed(directory):
-                _remove(old_path(path))
+            for _, hidden in _moved(directory):
+                hidden.unlink(missing_ok=True)
             copy.unlink()  # the last: without it, the others would be put back
+            _remove_events_folder(directory)
 
 
 def put_back(directory: Path) -> None:
@@ -160,7 +161,8 @@ def put_back(directory: Path) -> None:
 
     Where the file system has no locks, or the directory cannot be written to, everything stays as it is.
     """
-    if not any(os.path.lexists(old_path(path)) for path in (directory / CONFIG_FILE, *_renamed(directory))):
+    hidden_paths = (old_path(directory / CONFIG_FILE), *(hidden for _, hidden in _moved(directory)))
+    if not any(map(os.path.lexists, hidden_paths)):
         return
     with suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
@@ -179,30 +181,37 @@ def _put_back(directory: Path) -> None:
         discard_replaced(directory)
         return
     if copy.is_file():
-        for path in _renamed(directory):  # of the new run
-            _remove(path)
+        for path, _ in _moved(directory):  # of the new run
+            path.unlink(missing_ok=True)
         copy.replace(config)
         _sync(directory)
     # without the copy, what has no hidden name is the old run's too
-    for path in _renamed(directory):
-        if os.path.lexists(old_path(path)):
-            old_path(path).replace(path)
+    for path, hidden in _moved(directory):
+        if os.path.lexists(hidden):
+            path.parent.mkdir(exist_ok=True)
+            hidden.replace(path)
+    _remove_events_folder(directory)
 
 
 def old_path(path: Path) -> Path:
-    """The hidden name of a file or folder of a run that stands aside."""
+    """The hidden name of a file of a run that stands aside, or of the folder of its event files."""
     return path.with_name(f".{path.name}.old")
 
 
-def _renamed(directory: Path) -> list[Path]:
-    return [directory / name for name in RENAMED]
+def _moved(directory: Path) -> list[tuple[Path, Path]]:
+    """What is moved of a run that stands aside, there or not: each path with its hidden one."""
+    paths = [directory / name for name in FILES if name != CONFIG_FILE]
+    events = directory / EVENTS_FOLDER
+    names = {path.name for folder in (events, old_path(events)) for path in folder.glob(EVENT_FILES)}
+    return [
+        *((path, old_path(path)) for path in paths),
+        *((events / name, old_path(events) / name) for name in sorted(names)),
+    ]
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_events_folder(directory: Path) -> None:
+    with suppress(OSError):  # there is none
+        old_path(directory / EVENTS_FOLDER).rmdir()
 
 
 def _sync(folder: Path) -> None:

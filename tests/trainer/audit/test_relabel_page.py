@@ -51,9 +51,7 @@ def test_names_from_a_dataset_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [{}, {"safe_csv": True}, {"safe_csv": False}], ids=str)
-def test_names_that_a_spreadsheet_takes_for_formulas_are_safe_by_default(
-    option: dict[str, Any], tmp_path: Path
-) -> None:
+def test_names_that_a_spreadsheet_takes_for_formulas_are_safe(option: dict[str, Any], tmp_path: Path) -> None:
     names = ("=1+1", "@SUM(A1)", "-plain")
     finished(tmp_path / "run", renamed(noisy(tmp_path / "noisy"), names))
     relabel(tmp_path / "run", tmp_path / "out", **option)

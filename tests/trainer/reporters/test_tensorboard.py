@@ -216,6 +216,16 @@ def test_a_fresh_run_takes_the_place_of_what_stood_there(tmp_path: Path) -> None
     assert other.read_text() == "mine", "what is no event file is left alone"
 
 
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    files = EventFiles(tmp_path)
+    files.start(run_plan(run_config("selfie"), runs=RUNS))
+    files._writer.close()
+    files._writer = files._record_writer(Path("/dev/full").open("wb"))  # noqa: SIM115
+    with pytest.raises(TrainerError, match=r"No space left on device.* go on with --resume") as said:
+        files.epoch(rows(1)[0], 0.0)
+    assert str(said.value).startswith(f"{paths(tmp_path)[0]}: cannot be written")
+
+
 # The package
 
 

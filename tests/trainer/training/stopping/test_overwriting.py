@@ -48,6 +48,7 @@ def finished(dataset: Dataset, config: RunConfig, tmp_path: Path) -> Path:
     (directory / "notes.txt").write_text("of a person")
     (directory / "tensorboard").mkdir()
     (directory / "tensorboard" / "events.out.tfevents.1").write_text("of the first run")
+    (directory / "tensorboard" / "notes.txt").write_text("of a person")
     return directory
 
 
@@ -129,15 +130,16 @@ def test_the_old_run_goes_with_the_first_checkpoint_of_the_new(
     train(other, dataset, finished, watcher, overwrite=True)
     start, first, _ = watcher.seen
     assert {".checkpoint.h5.old", ".result.json.old", ".config.json.old", ".tensorboard.old"} < start
-    assert not {"checkpoint.h5", "result.json", "tensorboard"} & start
-    assert first == {"config.json", "metrics.csv", "checkpoint.h5", "notes.txt"}
-    assert len(content(finished)) == 7
+    assert not {"checkpoint.h5", "result.json"} & start
+    assert first == {"config.json", "metrics.csv", "checkpoint.h5", "notes.txt", "tensorboard"}
+    assert [path.name for path in (finished / "tensorboard").iterdir()] == ["notes.txt"]
 
 
 def test_a_signal_in_the_first_epoch_saves_the_new_run(finished: Path, other: RunConfig, dataset: Dataset) -> None:
     with pytest.raises(RunStoppedError):
         train(other, dataset, finished, Signaller(StopAt(0, 1)), overwrite=True)
-    assert set(content(finished)) == {"config.json", "metrics.csv", "checkpoint.h5", "notes.txt"}
+    others = {"notes.txt", "tensorboard/notes.txt"}
+    assert set(content(finished)) == {"config.json", "metrics.csv", "checkpoint.h5"} | others
     assert read_checkpoint(finished / "checkpoint.h5").progress.place == (0, 0, 1)
     train(other, dataset, finished, Silent(), resume=True)
     assert load_run(finished).config.epochs == 2
