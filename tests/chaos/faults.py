@@ -142,7 +142,7 @@ class Faults:
         elif descriptor is not None or name in FILE_CALLS or name == "ioctl":
             number = arguments[FILE_CALLS.get(name, 0)] if descriptor is None else descriptor
             self.unsynced.add(os.fstat(number).st_ino)
-        elif name in ("open", "mkdir", "rename", "replace", "link"):
+        elif name in ("open", "mkdir", "rename", "replace", "link") and not isinstance(arguments[0], int):
             path = Path(arguments[0] if name in ("open", "mkdir") else arguments[1])
             self.unsynced_names[path.stat().st_ino] = path.parent.stat().st_ino
 
