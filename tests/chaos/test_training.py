@@ -115,7 +115,7 @@ def test_a_run_survives_kills_at_random_moments(
 
 
 @pytest.mark.chaos
-def test_a_run_that_is_killed_again_and_again_while_it_resumes_ends_alike(
+def test_a_run_killed_again_and_again_while_it_resumes_ends_alike(
     place: TrainingPlace, attempts: Attempts, moments: random.Random
 ) -> None:
     for number in range(KILLS // 4):

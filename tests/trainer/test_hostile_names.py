@@ -64,7 +64,7 @@ def test_the_page_of_a_report_has_no_order_of_a_name(hostile_runs: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("option", "begins"), [([], "'=a"), (["--safe-csv"], "'=a"), (["--no-safe-csv"], "=a")])
-def test_tables_of_a_report_are_safe_for_spreadsheets_by_default(
+def test_tables_of_a_report_are_safe_for_spreadsheets(
     option: list[str], begins: str, hostile_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:

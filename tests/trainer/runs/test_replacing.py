@@ -71,7 +71,7 @@ def test_after_a_kill_at_any_call_there_is_the_old_run_or_the_new(kind: str, tmp
     assert ended.code == 0, ended
 
 
-def test_putting_back_that_is_killed_at_any_call_is_taken_up_again(tmp_path: Path) -> None:
+def test_putting_back_that_is_killed_is_taken_up_again(tmp_path: Path) -> None:
     for number in itertools.count(1):
         directory = tmp_path / str(number)
         write_run(directory, "old")

@@ -98,7 +98,7 @@ def test_a_dataset_that_changes_under_a_run_is_noticed_before_anything_is_saved(
     assert (directory / "result.json").is_file()
 
 
-def test_a_file_that_is_cut_short_under_a_streaming_run_is_named_at_once(tmp_path: Path) -> None:
+def test_a_file_cut_short_under_a_streaming_run_is_named_at_once(tmp_path: Path) -> None:
     large = ImageShape(3, 128, 128)
     dataset = write_dataset(tmp_path / "set", examples(30, shape=large), examples(9, shape=large), train_files=2)
     config = config_for("default", dataset, batch_size=10, device_memory=1)

@@ -57,9 +57,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_answered_while_c_code_blocks_and_a_second_one_ends_it(
-    number: signal.Signals, start: Start
-) -> None:
+def test_c_code_that_blocks_keeps_no_signal_from_being_answered(number: signal.Signals, start: Start) -> None:
     process = start("-c", BLOCKED, "print")
     assert line_of(process) == "ready"
     started = time.monotonic()
@@ -85,7 +83,7 @@ def test_a_sigterm_that_is_sent_twice_at_once_counts_once(start: Start) -> None:
     assert process.wait(SOON) == 130
 
 
-def test_a_screen_that_takes_nothing_does_not_keep_a_second_signal_from_ending_it(start: Start) -> None:
+def test_a_screen_that_is_stuck_keeps_no_second_signal_from_ending_it(start: Start) -> None:
     process = start("-c", BLOCKED, "stuck")
     assert line_of(process) == "ready"
     process.send_signal(signal.SIGINT)

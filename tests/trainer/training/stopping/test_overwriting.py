@@ -108,7 +108,7 @@ def test_readers_find_the_run_that_a_killed_one_replaced(
         assert content(finished) == before
 
 
-def test_a_reader_leaves_a_directory_alone_in_which_a_process_trains(
+def test_a_reader_leaves_a_directory_alone_while_a_process_trains(
     finished: Path, other: RunConfig, dataset: Dataset, tmp_path: Path
 ) -> None:
     kill_before_a_checkpoint(other, dataset, finished, tmp_path)
