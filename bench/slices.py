@@ -146,6 +146,9 @@ class Slice:
         self._begun = time.monotonic()
         return room
 
+    def preparing(self, plan: RunPlan) -> None:
+        self.shown.preparing(plan)
+
     def start(self, plan: RunPlan) -> None:
         self.shown.start(plan)
         self._on_cpu, self._epochs, self._last = plan.on_cpu, [], time.monotonic()

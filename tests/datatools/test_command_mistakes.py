@@ -86,7 +86,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "an output below a file": ([*CONVERT, "--source", "good", "--out", "file/out"], 1, "file"),
     "a root that is a file": ([*CONVERT, "--source", "good", "--root", "file"], 2, "--root"),
     "a root below a file": ([*CONVERT, "--source", "good", "--root", "file/root"], 1, "file"),
-    "an output with too long a name": ([*CONVERT, "--source", "good", "--out", "x" * 300], 1, "name too long"),
+    "an output with too long a name": ([*CONVERT, "--source", "good", "--out", "x" * 300], 1, "1 to 255 bytes"),
     "a source with too long a name": ([*CONVERT, "--source", "x" * 300], 1, "name too long"),
     "a source for the digits": (["convert", "--dataset", "digits", "--source", "good"], 1, "--source"),
     "a folder with mnist's name only": (["convert", "--dataset", "mnist", "--source", "empty"], 1, "train-images"),

@@ -54,7 +54,7 @@ WRONG_SETTINGS: dict[str, Any] = {
     "epochs": [0, -1, 1.5, "3", True, 1 << 40, None],
     "batch_size": [1, "128", None],
     "learning_rate": ["0.1", float("inf"), float("nan"), -1],
-    "drop_epochs": [3, [0.5], ["1"], None],
+    "drop_epochs": [3, [0.5], ["1"]],
     "noise_rate": [1.0, -0.1, float("nan"), "0.4"],
     "seed": [-1, 0.5, None],
     "method_settings": [3, [1], "restarts"],

@@ -39,10 +39,10 @@ def spoil(engine: Any, call: int) -> Callable[..., Any]:
     """`engine.train`, whose `call`th call gives a loss that is not a number."""
     original, calls = engine.train, 0
 
-    def train(indices: np.ndarray, schedule: dict[str, float]) -> dict[str, np.ndarray]:
+    def train(*arguments: Any) -> dict[str, np.ndarray]:
         nonlocal calls
         calls += 1
-        sums: dict[str, np.ndarray] = original(indices, schedule)
+        sums: dict[str, np.ndarray] = original(*arguments)
         if calls == call:
             sums["loss"] = np.full_like(sums["loss"], np.nan)
         return sums
