@@ -147,7 +147,10 @@ class Slice:
         return room
 
     def preparing(self, plan: RunPlan) -> None:
-        self.shown.preparing(plan)
+        from trainer.reporters.base import EarlyReporter  # as late as the packages that it brings
+
+        if isinstance(self.shown, EarlyReporter):
+            self.shown.preparing(plan)
 
     def start(self, plan: RunPlan) -> None:
         self.shown.start(plan)

@@ -15,7 +15,7 @@ from datatools.printable import ORDERS
 from tests.support.report_runs import made_run
 from tests.support.reported import RESULT, epoch_row, run_plan
 from trainer.report import collect, write_report
-from trainer.reporters.base import Quiet, Reporter
+from trainer.reporters.base import EarlyReporter, Quiet, Reporter
 from trainer.reporters.console import Console
 from trainer.reporters.json_lines import JsonLines
 
@@ -26,7 +26,8 @@ HOSTILE = "=a\x1b]0;b\x07\u202ec\x9b2J"
 def test_a_reporter_prints_no_order_of_a_name(make: Callable[[], Reporter], capsys: pytest.CaptureFixture[str]) -> None:
     reporter, directory = make(), Path(HOSTILE)
     plan = run_plan(directory=directory, device=HOSTILE, notices=(HOSTILE,))
-    reporter.preparing(plan)
+    if isinstance(reporter, EarlyReporter):
+        reporter.preparing(plan)
     reporter.start(plan)
     reporter.epoch(epoch_row(1), 1.0)
     reporter.note(HOSTILE)

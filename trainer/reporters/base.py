@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
 
@@ -73,15 +73,12 @@ class RunPlan:
 
 
 class Reporter(Protocol):
-    """What is told of a run, in this order: preparing, start, (steps …, epoch) for each epoch, finish.
+    """What is told of a run, in this order: start, (steps …, epoch) for each epoch, finish.
 
     A note comes at any time, and the one that a signal was heard from another thread. A run that stops early has no
     finish; one that turns out to be finished already may have no start. So what a reporter has to keep, it keeps when
     it is told, not at the end.
     """
-
-    def preparing(self, plan: RunPlan) -> None:
-        """The run is set up; compiling and timing its step comes next, and so the plan has no times as yet."""
 
     def start(self, plan: RunPlan) -> None:
         """Training is about to begin."""
@@ -103,11 +100,16 @@ class Reporter(Protocol):
         """
 
 
-class Quiet:
-    """A Reporter that prints nothing but the result."""
+@runtime_checkable
+class EarlyReporter(Protocol):
+    """What a Reporter may have beside: it is told of the plan before the step is compiled and timed."""
 
     def preparing(self, plan: RunPlan) -> None:
-        """Say nothing."""
+        """The run is set up. The plan has no times as yet; `start` tells them."""
+
+
+class Quiet:
+    """A Reporter that prints nothing but the result."""
 
     def start(self, plan: RunPlan) -> None:
         """Say nothing."""
@@ -134,7 +136,8 @@ class ReporterGroup:
 
     def preparing(self, plan: RunPlan) -> None:
         for reporter in self.reporters:
-            reporter.preparing(plan)
+            if isinstance(reporter, EarlyReporter):
+                reporter.preparing(plan)
 
     def start(self, plan: RunPlan) -> None:
         for reporter in self.reporters:

@@ -23,9 +23,6 @@ class JsonLines:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
-    def preparing(self, plan: RunPlan) -> None:
-        """Say nothing: the start's line has the times."""
-
     def start(self, plan: RunPlan) -> None:
         config = plan.config
         self._write(

@@ -57,9 +57,6 @@ class EventFiles:
         self._epochs = 0
         self._method: type[Method] = METHODS["default"]
 
-    def preparing(self, plan: RunPlan) -> None:
-        """Write nothing."""
-
     def start(self, plan: RunPlan) -> None:
         """Open an event file; a fresh run's takes the place of those of the run that it replaces.
 

@@ -12,6 +12,7 @@ from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.runs.directory import CONFIG_FILE
 from trainer.runs.reading import get, read_object, readable
+from trainer.runs.replacing import put_back
 
 MAX_RECORDS = 1 << 32
 """An id has 32 bits."""
@@ -90,6 +91,7 @@ def read_config_file(directory: Path) -> ConfigFile:
     Raises:
         TrainerError: it is not there, or not what a run writes.
     """
+    put_back(directory)
     path = directory / CONFIG_FILE
     with readable(path, if_missing="name a run directory that `trainer run` made"):
         values = read_object(path)

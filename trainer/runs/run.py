@@ -169,7 +169,6 @@ def open_run(directory: Path) -> Run:
     Raises:
         TrainerError: no run is there.
     """
-    put_back(directory)
     return Run(directory, read_config_file(directory))
 
 

@@ -15,7 +15,7 @@ from trainer.config import RunConfig
 from trainer.data import EpochOrders, epoch_batches, load
 from trainer.engine import make_engine
 from trainer.metrics import EpochRow
-from trainer.reporters.base import Reporter, RunPlan
+from trainer.reporters.base import EarlyReporter, Reporter, RunPlan
 from trainer.runs.directory import (
     RESULT_FILE,
     SAMPLES_FILE,
@@ -128,7 +128,8 @@ def _prepared(
     config, data, engine = setup.config, setup.data, setup.engine
     end_if_stopped = partial(check_not_stopped, stop, setup.directory)
     plan = _plan(setup, () if checkpoint is None else checkpoint.progress.rows)
-    reporter.preparing(plan)
+    if isinstance(reporter, EarlyReporter):
+        reporter.preparing(plan)
     compile_seconds = prepare(engine, setup.method, config, data, reporter)
     end_if_stopped()
     step_seconds = None

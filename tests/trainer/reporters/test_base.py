@@ -21,9 +21,6 @@ class Recorder:
     def __init__(self, name: str, events: list[tuple[Any, ...]]) -> None:
         self.name, self.events = name, events
 
-    def preparing(self, plan: RunPlan) -> None:
-        self.events.append((self.name, "preparing", plan))
-
     def start(self, plan: RunPlan) -> None:
         self.events.append((self.name, "start", plan))
 
@@ -40,17 +37,20 @@ class Recorder:
         self.events.append((self.name, "finish", directory, result))
 
 
+class Early(Recorder):
+    def preparing(self, plan: RunPlan) -> None:
+        self.events.append((self.name, "preparing", plan))
+
+
 def a_run(reporter: Reporter) -> list[tuple[Any, ...]]:
     """Tell of a whole run; what was told."""
     plan, row = run_plan(), epoch_row(1)
-    reporter.preparing(plan)
     reporter.start(plan)
     reporter.steps(1, 2)
     reporter.epoch(row, 3.0)
     reporter.note("stopped")
     reporter.finish(DIRECTORY, RESULT)
     return [
-        ("preparing", plan),
         ("start", plan),
         ("steps", 1, 2),
         ("epoch", row, 3.0),
@@ -63,6 +63,13 @@ def test_a_group_passes_everything_on_in_order() -> None:
     events: list[tuple[Any, ...]] = []
     expected = a_run(ReporterGroup(Recorder(name, events) for name in ("one", "two")))
     assert events == [(name, *event) for event in expected for name in ("one", "two")]
+
+
+def test_a_group_tells_the_plan_early_to_those_who_want_it() -> None:
+    events: list[tuple[Any, ...]] = []
+    group = ReporterGroup([Recorder("one", events), Early("two", events)])
+    group.preparing(run_plan())
+    assert [event[:2] for event in events] == [("two", "preparing")]
 
 
 def test_quiet_prints_the_result_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
