@@ -75,12 +75,14 @@ def table_section(figures: Figures) -> Element:
     """Mean and deviation of all headline figures, a table for each panel."""
     section = tag("section", {"id": "table", "aria-labelledby": "table-title"})
     section.append(tag("h2", {"id": "table-title"}, "All results"))
+    panels = [part.panel for part in figures.panels]
+    marked = any(row.beyond_given_labels for panel in panels for row in panel.rows)
     text = (
-        "Test error in %, mean ± standard deviation over runs. Bold: the lowest mean of a noise rate. Told: what the "
-        "method knew of the noise beside the given labels."
+        "Test error in %, mean ± standard deviation over runs. Bold: the lowest mean of a noise rate"
+        f"{f', of methods with {MARK} and of those without each' if marked else ''}. Told: what the method knew of "
+        "the noise beside the given labels."
     )
     section.append(tag("p", "quiet", text))
-    panels = [part.panel for part in figures.panels]
     if any(row.paper is not None for panel in panels for row in panel.rows):
         text = (
             "Paper: the best test error of the SELFIE paper (Song, Kim and Lee, ICML 2019), read off the plots of its "
@@ -224,7 +226,8 @@ def _line(
     shares: Sequence[Metric],
 ) -> Element:
     def error(key: str) -> Element:
-        means = [other.errors[key].mean for other in rows if key in other.errors]
+        rivals = [other for other in rows if other.beyond_given_labels == row.beyond_given_labels]
+        means = [other.errors[key].mean for other in rivals if key in other.errors]
         figure = row.errors.get(key)
         return figure_cell(figure, figure is not None and len(means) > 1 and figure.mean == min(means))
 

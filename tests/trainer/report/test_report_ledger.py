@@ -123,6 +123,16 @@ def test_the_screen_says_what_each_method_was_told(runs: Path) -> None:
     }
 
 
+def test_the_lowest_error_is_that_of_comparable_rows(runs: Path) -> None:
+    bold = {
+        "".join(line[0].itertext())
+        for line in table_section(described(runs)).iter("tr")
+        if any("least" in (cell.get("class") or "").split() for cell in line)
+    }
+    assert {"selfie †", "co-teaching"} <= bold
+    assert not {"default", "active-bias"} & bold
+
+
 def test_data_files_keep_their_columns_and_append_new_ones(runs: Path, tmp_path: Path) -> None:
     made_run(runs / "f", "gce", 0, [0.4, 0.3], noise=NOISE, preset="quick", result=ledger() | selected(0.35))
     collected = collect([runs])[0]
