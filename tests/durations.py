@@ -21,7 +21,7 @@ import pytest
 TESTS = Path(__file__).parent
 NOTES = TESTS.parent / ".durations.tsv"
 SLOW = TESTS / "slow_tests.txt"
-LIMIT = 0.4
+LIMIT = 0.25
 """Seconds; chosen so that all fast tests together leave `make check` well under a minute on two processors."""
 WAITING = 4
 HEAD = (
