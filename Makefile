@@ -53,8 +53,8 @@ quickstart: $(VENV)/.installed
 	    { set +x; } 2>/dev/null; \
 	done
 	$(BIN)/datatools verify $(DATA)/digits-pair-0.4-seed0
-	$(BIN)/trainer report $(RUNS) --out $(OUT)
-	@echo "the page: $(OUT)/report.html, the picture: $(OUT)/learning-curves.png"
+	$(BIN)/trainer report $(RUNS) --out $(OUT)/report
+	@echo "the page: $(OUT)/report/report.html, the picture: $(OUT)/report/learning-curves.png"
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
