@@ -33,7 +33,16 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_the_fast_selection_leaves_out_what_is_recorded() -> None:
     name = next(name for name in sorted(durations.read_slow()) if name.startswith("test_comparisons.py"))
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not slow", "tests/bench/test_comparisons.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-m",
+        "not slow",
+        "tests/bench/test_comparisons.py",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "tests collected" in done.stdout
     assert name not in done.stdout
