@@ -1,81 +1,22 @@
-"""`trainer run` as a person meets it: help, usage, one line for a mistake, and the screen of a run."""
+"""`trainer run` as a person meets it: help, usage, and one line for a mistake."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from cli import trainer
-from datatools.format.dataset import Dataset
 from tests.support.tiny import examples, write_dataset
+from tests.support.trainer_command import TRAINER, Ask, noisy, python
 from trainer.methods import METHODS
 from trainer.settings import option_name, settings_of
 
-REPOSITORY = Path(__file__).parents[3]
 HEAVY = ("keras", "tensorflow", "jax", "h5py", "PIL")
 HELP_SECONDS = 0.5
 HELPS = {name: ["run", name, "--help"] for name in METHODS} | {"run": ["run", "--help"]}
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, with nothing set from outside."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DATATOOLS_ROOT", raising=False)
-    return tmp_path
-
-
-class Answer(NamedTuple):
-    """What a command said, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Ask = Callable[..., Answer]
-
-
-@pytest.fixture
-def answer(capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Calls `trainer` in this process."""
-
-    def call(*arguments: str) -> Answer:
-        with pytest.raises(SystemExit) as exit:
-            trainer.main([*arguments], prog_name="trainer")
-        said = capsys.readouterr()
-        return Answer(int(exit.value.code or 0), said.out, said.err)
-
-    return call
-
-
-def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A Python process of its own in the working directory, as quiet as its terminal is absent."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND"):
-        environment.pop(name, None)  # what this process has set does not quieten that one
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, timeout=120
-    )
-
-
-TRAINER = "from cli import trainer; trainer(prog_name='trainer')"
-
-
-def noisy(directory: Path, name: str = "noisy") -> Dataset:
-    """30 small images, some with wrong labels."""
-    ids, clean, pixels = examples(30)
-    labels = clean.copy()
-    labels[:9] = (labels[:9] + 1) % 3
-    return write_dataset(directory / name, (ids, labels, pixels), examples(9), labels="noisy", clean_labels=clean)
 
 
 # Help
@@ -292,78 +233,6 @@ def test_a_run_directory_where_a_file_is_is_one_line(answer: Ask, here: Path, di
     noisy(here)
     (here / "file").write_text("a file")
     assert "file" in mistake(answer, "default", "--data", "noisy", "--run-dir", directory)
-
-
-# The screen
-
-
-@pytest.fixture(scope="module")
-def screen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A run as in the documentation, without --data, in a process of its own."""
-    directory = tmp_path_factory.mktemp("screen")
-    noisy(directory / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)
-        patch.delenv("DATATOOLS_ROOT", raising=False)
-        arguments = ["run", "selfie", "--preset", "quick", "--epochs", "4", "--restarts", "1", "--seed", "3"]
-        return directory, python(TRAINER, *arguments)
-
-
-Screen = tuple[Path, subprocess.CompletedProcess[str]]
-
-
-def test_a_run_without_a_terminal_writes_nothing_to_stderr(screen: Screen) -> None:
-    _, done = screen
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_screen_has_no_chatter_of_the_framework(screen: Screen) -> None:
-    _, done = screen
-    assert not re.search("tensorflow/|onednn|cuda|avx|WARNING|retracing|\r|\x1b", done.stdout, re.IGNORECASE)
-
-
-def test_the_screen_begins_with_what_is_going_to_run(screen: Screen) -> None:
-    lines = screen[1].stdout.splitlines()
-    plan = dict(re.split(r"\s+", line, maxsplit=1) for line in lines if not line.startswith(("run ", "runs/")))
-    assert plan["device"].startswith("CPU")
-    assert "tensorflow" in plan["device"]
-    assert "30 training and 9 test images of 8x8x1, 3 classes" in plan["data"]
-    assert "0.3" in plan["noise"]
-    for setting in (
-        "warm-up 1",
-        "history-length 1",
-        "uncertainty-threshold 0.05",
-        "restarts 1",
-        "refurbish remembered",
-    ):
-        assert setting in plan["method"]
-    assert plan["network"].startswith("small-cnn, ")
-    assert "at epochs 3, 4; seed 3" in plan["training"]
-    assert "2 runs x 4 epochs" in plan["plan"]
-    assert "hint" not in plan
-
-
-def test_the_screen_has_a_line_an_epoch(screen: Screen) -> None:
-    lines = [line for line in screen[1].stdout.splitlines() if line.startswith("run ")]
-    assert len(lines) == 8
-    pattern = (
-        r"run ([12])/2 epoch ([1-4])/4  loss \d+\.\d+  test error \d+\.\d\d%(  refurbished \d+ \(\d+\.\d% right\))?"
-        r"  [\d,]+ images/s  .* left"
-    )
-    found = [re.fullmatch(pattern, line) for line in lines]
-    assert all(found), lines
-    assert [match.group(1, 2) for match in found if match] == [(run, epoch) for run in "12" for epoch in "1234"]
-    assert "refurbished" not in lines[0], "the first epoch is the warm-up"
-
-
-def test_the_screen_ends_with_where_the_run_lies_and_its_errors(screen: Screen) -> None:
-    directory, done = screen
-    run = Path("runs/noisy/selfie-small-cnn-seed3")
-    result = json.loads((directory / run / "result.json").read_text(encoding="utf-8"))
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"{run}: ")
-    for key in ("best_test_error", "last_test_error", "mean_last10_test_error"):
-        assert f"{result[key]:.2%}" in last
 
 
 def test_quiet_prints_the_result_alone(answer: Ask, here: Path, tf: object) -> None:
