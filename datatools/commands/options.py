@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,14 +32,14 @@ def _switch_fsync_off(context: click.Context, parameter: click.Parameter, value:
         context.with_resource(no_fsync())
 
 
-no_fsync_option = click.option(
-    "--no-fsync",
-    is_flag=True,
-    expose_value=False,
-    callback=_switch_fsync_off,
-    help="Do not wait until the files are on the disk: faster, and lost in a power cut soon after. "
+NO_FSYNC: dict[str, Any] = {
+    "is_flag": True,
+    "expose_value": False,
+    "callback": _switch_fsync_off,
+    "help": "Do not wait until the files are on the disk: faster, and lost in a power cut soon after. "
     "DATATOOLS_FSYNC=off does the same.",
-)
+}
+no_fsync_option = click.option("--no-fsync", **NO_FSYNC)
 directory_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
 

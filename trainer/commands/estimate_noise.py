@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from datatools.commands.options import no_fsync_option
 from datatools.commands.printing import echo
 from trainer.commands.options import ROOT, setting_options
 from trainer.config import RunConfig
@@ -58,6 +59,7 @@ DEFAULTS = {
     "a run with --noise-rate estimated looks for it]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that stands there.")
+@no_fsync_option
 def estimate_noise(data: Path | None, root: Path, out: Path | None, **given: Any) -> None:
     """Estimate the noise rate and the transition matrix of a dataset that nobody knows.
 

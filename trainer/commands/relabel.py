@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from datatools.commands.options import no_fsync_option
 from datatools.commands.printing import echo
 from trainer.commands.options import SAFE_CSV
 
@@ -37,6 +38,7 @@ from trainer.commands.options import SAFE_CSV
 )
 @SAFE_CSV
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier relabel made there.")
+@no_fsync_option
 def relabel(run: Path, out: Path, **given: Any) -> None:
     """Show which labels of a run's dataset are probably wrong, and correct them.
 

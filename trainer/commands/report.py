@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from datatools.commands.options import no_fsync_option
 from datatools.commands.printing import echo
 from trainer.commands.options import SAFE_CSV
 
@@ -19,6 +20,7 @@ from trainer.commands.options import SAFE_CSV
     help="Folder for the page, its data and its figures.",
 )
 @SAFE_CSV
+@no_fsync_option
 def report(runs: tuple[Path, ...], out: Path, safe_csv: bool) -> None:
     """Compare finished runs: a page, its data and figures, and a table.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from datatools.commands.options import NO_FSYNC
 from trainer.commands.options import ROOT, setting_option
 from trainer.config import CHECKPOINT_EVERY, COMPILATION_CACHE_VARIABLE, RunConfig
 from trainer.methods import METHODS
@@ -73,6 +74,7 @@ def common_options() -> list[click.Option]:
         ),
         click.Option(["--force"], is_flag=True, help="Resume although code, packages or device are others."),
         click.Option(["--overwrite"], is_flag=True, help="Replace a run that stands there."),
+        click.Option(["--no-fsync"], **NO_FSYNC),
         click.Option(
             ["--report-every"],
             type=click.IntRange(min=1),

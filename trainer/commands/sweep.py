@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from datatools.commands.options import no_fsync_option
 from datatools.commands.printing import echo
 from trainer.commands.options import ROOT, setting_options
 from trainer.sweep import EXECUTORS
@@ -121,6 +122,7 @@ def _value(text: str) -> Any:
     "--memory", type=click.IntRange(min=1), metavar="MIB", help="Memory that Ray sets aside for each cell, in MiB."
 )
 @click.option("--force", is_flag=True, help="Resume cells although code, packages or device are others.")
+@no_fsync_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and its cost, and do nothing.")
 @click.option("--quiet", is_flag=True, help="Print nothing but what failed.")
 def sweep(**given: Any) -> None:

@@ -262,3 +262,22 @@ def test_an_estimate_that_is_not_there_is_one_line_that_names_the_command(answer
     write_dataset(here / "animals", examples(6), examples(3), labels="unknown")
     assert "trainer estimate-noise" in mistake(answer, "selfie", "--data", "animals", "--noise-rate", "estimated")
     assert "trainer estimate-noise" in mistake(answer, "selfie", "--data", "animals")
+
+
+# Waiting for the disk
+
+
+def test_no_fsync_waits_for_no_disk(answer: Ask, here: Path, tf: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy(here)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.delenv("DATATOOLS_FSYNC", raising=False)
+    train = ["run", "default", "--data", "noisy", "--preset", "quick", "--epochs", "1", "--run-dir", "run", "--quiet"]
+    for command in (train, ["report", "run", "--out", "report"], ["relabel", "run", "--out", "relabelled"]):
+        assert answer(*command).code == 0
+        assert synced
+        synced.clear()
+        again = [] if command[0] == "report" else ["--overwrite"]
+        assert answer(*command, *again, "--no-fsync").code == 0
+        assert synced == []
+        assert "DATATOOLS_FSYNC" not in os.environ
