@@ -92,7 +92,7 @@ def test_without_a_warm_up_the_history_is_one_prediction() -> None:
     assert resolve("selfie", dataset(), method_options={"warm_up": 0}).method_settings["history_length"] == 1
 
 
-def test_the_learning_rate_is_a_fifth_from_half_and_a_25th_from_three_quarters_of_the_epochs() -> None:
+def test_the_learning_rate_drops_at_half_and_three_quarters() -> None:
     config = resolve("default", dataset(), epochs=8, learning_rate=0.1)
     rates = [config.learning_rate_at(epoch) for epoch in range(8)]
     np.testing.assert_allclose(rates, [0.1] * 4 + [0.02] * 2 + [0.004] * 2)

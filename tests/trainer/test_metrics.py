@@ -223,7 +223,7 @@ def test_the_mean_is_of_the_last_ten_epochs() -> None:
     )
 
 
-def test_the_selected_epoch_is_the_first_of_the_lowest_validation_error_whatever_the_test_says() -> None:
+def test_the_first_epoch_of_the_lowest_validation_error_is_selected() -> None:
     rows = [row(1, 1, 0.1, 0.5), row(1, 2, 0.4, 0.2), row(1, 3, 0.3, 0.2), row(1, 4, 0.2, 0.3)]
     made = result("default", rows, 1, {}, 1.0)
     assert made["selected"] == {"epoch": 2, "validation_error": 0.2, "test_error": 0.4}

@@ -147,7 +147,7 @@ def collect(paths: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
     lines = [printable(line) for line in notices.values()]
     if not runs:
         raise TrainerError("; ".join(lines))
-    return sorted(_told_apart(list(runs.values())), key=_order), lines
+    return sorted(_with_settings(list(runs.values())), key=_order), lines
 
 
 def printable(text: str) -> str:
@@ -231,7 +231,7 @@ def _noise(noise: dict[str, Any] | None, settings: dict[str, Any]) -> Noise:
     return Noise(kind, float(rate) if isinstance(rate, int | float) and 0 <= rate <= 1 else None, name)
 
 
-def _told_apart(runs: list[FinishedRun]) -> list[FinishedRun]:
+def _with_settings(runs: list[FinishedRun]) -> list[FinishedRun]:
     """The runs with `Group.settings` filled in: what differs among those of a dataset, network, method and epochs.
 
     Of runs of several presets, the preset stands for what follows from it.

@@ -93,9 +93,7 @@ class Curious(Default):
         return Step(losses=(loss[0],), rows={"label": labels, "steps": rows["steps"] + schedule["by"]})
 
 
-def test_a_method_is_given_the_given_labels_and_its_own_rows_and_they_are_written_back(
-    tf: Any, data: TrainingData
-) -> None:
+def test_a_method_gets_given_labels_and_its_rows_which_are_written_back(tf: Any, data: TrainingData) -> None:
     engine = tensorflow_engine(run_config(), data, Curious())
     indices = np.array([7, 3, 59, 20], np.int32)
     engine.train(np.stack([indices, indices[::-1]]), {"by": 0.25})

@@ -140,7 +140,7 @@ def test_the_warm_up_is_co_teaching(batch: tuple[np.ndarray, tuple[np.ndarray, n
     assert [float(loss) for loss in plus.losses] == [float(loss) for loss in plain.losses]
 
 
-def test_where_all_predictions_agree_nothing_is_picked_and_nothing_or_all_is_trained_on(
+def test_where_all_predictions_agree_nothing_is_picked(
     batch: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]],
 ) -> None:
     labels, (first, _) = batch

@@ -100,7 +100,7 @@ def test_a_unanimous_history_has_uncertainty_0_under_xla_too(tf: Any, history_le
     assert bool(step.tallies["refurbishable"][0])
 
 
-def test_restart_lowers_the_noise_rate_to_the_share_never_refurbished_and_never_raises_it(tf: Any) -> None:
+def test_restart_lowers_the_noise_rate_and_never_raises_it(tf: Any) -> None:
     method = selfie()
     memory = memory_of(method, [[1, 1, 1]] * 4, 4)
     memory["refurbished_label"][:] = [0, -1, 2, 3]

@@ -155,7 +155,7 @@ def test_what_a_kill_left_half_written_does_no_harm(
     assert not list(directory.glob(".*.partial"))
 
 
-def test_a_kill_while_the_first_file_was_written_leaves_a_directory_that_a_run_may_have(
+def test_a_kill_in_the_first_file_leaves_a_directory_for_a_run(
     dataset: Dataset, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
     directory = tmp_path / "run"
