@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datatools.errors import DataToolsError, TakenError
-from datatools.files.placing import PARTIAL, hidden_path, lock, locked, put_new, put_over, remove, restore, sweep
+from datatools.files.placing import (
+    PARTIAL,
+    hidden_path,
+    lock,
+    locked,
+    put_new,
+    put_over,
+    remove,
+    restore,
+    sweep,
+    undisturbed,
+)
 from datatools.files.syncing import fsync_wanted, sync, sync_tree
 from datatools.files.write_errors import named_as_meant, naming
 
@@ -77,17 +88,18 @@ def check_folder(
     """
     if not os.path.lexists(out):
         restore(out.absolute())
-    if not os.path.lexists(out):
-        return
-    refused = error or DataToolsError
-    if out.is_symlink() or not out.is_dir():
-        raise refused(f"{out}: exists and is not a folder; choose another {option}")
-    if all(entry.name in ignored for entry in out.iterdir()):
-        return
-    if not kind.is_one(out):
-        raise refused(f"{out}: {kind.otherwise}, never overwritten; choose another {option}")
-    if not overwrite:
-        raise (error or TakenError)(f"{out}: {taken}, or choose another {option}")
+    with undisturbed(out.absolute()):
+        if not os.path.lexists(out):
+            return
+        refused = error or DataToolsError
+        if out.is_symlink() or not out.is_dir():
+            raise refused(f"{out}: exists and is not a folder; choose another {option}")
+        if all(entry.name in ignored for entry in out.iterdir()):
+            return
+        if not kind.is_one(out):
+            raise refused(f"{out}: {kind.otherwise}, never overwritten; choose another {option}")
+        if not overwrite:
+            raise (error or TakenError)(f"{out}: {taken}, or choose another {option}")
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------

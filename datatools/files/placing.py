@@ -156,6 +156,22 @@ def locked(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextmanager
+def undisturbed(path: Path) -> Iterator[None]:
+    """Look at `path` while no writer is in the middle of replacing it; as it is, where its folder has no lock."""
+    try:
+        descriptor = os.open(path.parent, os.O_RDONLY)
+    except OSError:  # no such folder, or one that cannot be listed: what looks at it says so
+        yield
+        return
+    try:
+        with suppress(OSError):  # who only looks does not fail for want of a lock
+            lock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def lock(descriptor: int, operation: int = fcntl.LOCK_EX) -> bool:
     """Lock what is open until it is closed; False where the file system has no locks.
 

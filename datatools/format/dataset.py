@@ -13,6 +13,7 @@ import numpy as np
 
 from datatools.errors import DataToolsError, listed
 from datatools.files.json_text import MAX_JSON_BYTES
+from datatools.files.placing import undisturbed
 from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, Metadata
 from datatools.format.records import read_records
 from datatools.format.split import Record, Split
@@ -163,13 +164,15 @@ def open_dataset(path: Path | str) -> Dataset:
     """
     path = Path(path)
     file = path / DATASET_FILE
-    if not file.is_file():
-        what = "holds no dataset.json" if path.is_dir() else "no such dataset directory"
-        raise DataToolsError(f"{path}: {what}; name a directory that `datatools convert` or `corrupt` made")
-    if file.stat().st_size > MAX_JSON_BYTES:
-        raise DataToolsError(f"{file}: larger than {MAX_JSON_BYTES >> 20} MiB, so not a {DATASET_FILE}")
+    with undisturbed(path.absolute()):
+        if not file.is_file():
+            what = "holds no dataset.json" if path.is_dir() else "no such dataset directory"
+            raise DataToolsError(f"{path}: {what}; name a directory that `datatools convert` or `corrupt` made")
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise DataToolsError(f"{file}: larger than {MAX_JSON_BYTES >> 20} MiB, so not a {DATASET_FILE}")
+        content = file.read_bytes()
     try:
-        return Dataset(path, Metadata.from_json(file.read_text(encoding="utf-8")))
+        return Dataset(path, Metadata.from_json(content.decode("utf-8")))
     except ValueError as error:  # JSON and UTF-8 errors are ValueErrors too
         raise DataToolsError(f"{file}: {error}; make the dataset anew (--overwrite)") from None
 
