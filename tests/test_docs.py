@@ -143,9 +143,10 @@ def test_the_table_of_methods_is_what_they_are() -> None:
     assert list(methods_rows()) == list(METHODS)
     for name, (_, networks, size, told, _) in methods_rows().items():
         method = METHODS[name].from_settings(100, {})
-        memory = method.memory(1000, 10).items()
+        remembered = [values for key, values in method.memory(1000, 10).items() if key not in method.shared]
+        remembered += [part.start for part in method.learned(1000, 10).values() if not part.shared]
         assert int(networks) == method.num_networks
-        assert 1000 * int(size) == sum(values.nbytes for key, values in memory if key not in method.shared), name
+        assert 1000 * int(size) == sum(values.nbytes for values in remembered), name
         # told: what the schedule follows from, or memory that the user tells
         rates = [method.schedule(99, 100, rate) for rate in (0.0, 0.4)]
         expected = "noise rate" if rates[0] != rates[1] else "nothing"

@@ -22,8 +22,13 @@ class FixedNetwork:
 
 
 def step_of(method: Method, labels: Any, logits: tuple[Any, ...], rows: dict[str, Any], schedule: Any) -> Step:
-    """A method's `full_step`, by draws of a fixed seed, in which all networks learn."""
-    size = logits[0].shape[0]
+    """A method's `full_step`, by draws of a fixed seed, in which all networks learn.
+
+    What the method learns of samples is as it starts where `rows` does not have it.
+    """
+    size, num_classes = logits[0].shape
+    learned = {name: declared.start for name, declared in method.learned(size, num_classes).items()}
+    rows = {**learned, **rows}
     views = tuple(np.zeros((size, 2, 2, 1), np.float32) for _ in method.views)
     draws: dict[str, Any] = method.draw(np.random.default_rng(0), size)
     batch = Batch(labels, views, draws, (True,) * method.num_networks)

@@ -17,6 +17,7 @@ from trainer.methods.label_smoothing import LabelSmoothing
 from trainer.methods.mixup import Mixup
 from trainer.methods.sce import Sce
 from trainer.methods.selfie import Selfie
+from trainer.methods.sop import Sop
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -35,5 +36,6 @@ METHODS: dict[str, type[Method]] = {
         Jocor,
         Forward,
         Mixup,
+        Sop,
     )
 }

@@ -138,8 +138,6 @@ class Method:
     paper: ClassVar[str]
     """Where the method comes from: authors, title, venue."""
     num_networks: ClassVar[int] = 1
-    views: ClassVar[tuple[str, ...]] = (TRAIN_VIEW,)
-    """Which views of each image a step sees: TRAIN_VIEW, or a name of `trainer.augmentation`."""
     shared: ClassVar[tuple[str, ...]] = ()
     """Names of the memory that are not a row a sample, but the same for all; a step finds them whole."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
@@ -178,6 +176,11 @@ class Method:
     def num_runs(self) -> int:
         """How many times training starts afresh."""
         return 1
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Which views of each image a step sees: TRAIN_VIEW, or a name of `trainer.augmentation`."""
+        return (TRAIN_VIEW,)
 
     @property
     def notices(self) -> tuple[str, ...]:
