@@ -22,7 +22,7 @@ def test_scripts_compare_the_same_methods(bench: Callable[[str], Any]) -> None:
     assert set(bench("method_costs").AT_MOST) == set(ALL_METHODS) - {"default"}
 
 
-@pytest.mark.parametrize("script", ["four_methods", "gpu_step", "method_costs", "paper_gpu"])
+@pytest.mark.parametrize("script", ["four_methods", "gpu_step", "method_costs", "methods", "paper_gpu"])
 def test_help_says_what_is_claimed(script: str) -> None:
     done = subprocess.run([sys.executable, BENCH / f"{script}.py", "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -174,3 +174,36 @@ def test_four_methods_averages_finished_runs_over_seeds(bench: Callable[[str], A
 
 def test_one_seed_has_no_deviation(bench: Callable[[str], Any]) -> None:
     assert bench("four_methods").percent({"mean": 0.123, "std": None}) == "12.3"
+
+
+def test_methods_plans_all_of_the_registry_under_one_recipe(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script = bench("methods")
+    planned = script.plans(script.parse(["--work", str(tmp_path)]))
+    assert [plan.method for plan in planned] == [*ALL_METHODS] * 6
+    assert len({plan.directory(tmp_path) for plan in planned}) == 6 * len(ALL_METHODS)
+    recipes = [{key: value for key, value in plan.settings.items() if key != "seed"} for plan in planned]
+    assert all(recipe == recipes[0] for recipe in recipes)
+    assert planned[0].data.clean_name == "mnist-14x14-first4000"
+
+
+def test_methods_names_what_does_not_end_below_default(bench: Callable[[str], Any], tmp_path: Path) -> None:
+    script, slices = bench("methods"), bench("slices")
+    arguments = script.parse(["--work", str(tmp_path), "--methods", "default", "gce", "selfie", "--noise", "pair"])
+    planned = script.plans(arguments)
+    last = [0.4, 0.3, 0.4, 0.5, 0.2, 0.6, 0.6, 0.1]
+    for plan, error in zip(planned, last, strict=False):
+        write_run(plan.directory(tmp_path), [0.5, error])
+    found = script.figures(arguments, [slices.measured(plan, tmp_path) for plan in planned])
+    assert json.loads(json.dumps(found)) == found
+    assert (found["complete"], found["runs_finished"]) == (False, 8)
+    assert found["not_below_default"] == {"pair 0.4": ["selfie"]}
+    rows = found["over_seeds"]["pair 0.4"]
+    assert [rows[method]["told"] for method in rows] == ["nothing", "nothing", "noise rate"]
+    assert rows["default"]["last_test_error"] == {"mean": 0.5, "half_width": 0.2484}
+    assert rows["gce"]["over_default"]["mean"] == -0.3
+    assert rows["selfie"]["over_default"] == {"mean": 0.05, "half_width": 0.6353}
+    head, *lines = [re.split(" {2,}", line.strip()) for line in script.table(rows).splitlines()]
+    assert head[:3] == ["method", "told", "last"]
+    assert [line[0] for line in lines] == ["gce", "default", "selfie"], "ranked by the last error"
+    assert lines[1][2] == "50.0 ± 24.8"
+    assert lines[1][5] == "-"
