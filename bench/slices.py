@@ -38,20 +38,19 @@ EARLIER_EPOCHS = 10
 
 @dataclass(frozen=True)
 class NoisyData:
-    """Real images with noise: the first `limit` of each split, or all; resampled to `size` pixels, or as they are."""
+    """Real images with noise: the first `limit` of each split, or all."""
 
     source: str
     limit: int | None
     noise: str
     rate: float
     seed: int
-    size: int | None = None
 
     @property
     def clean_name(self) -> str:
         from datatools.conversion import default_name
 
-        return default_name(self.source, None, self.size, self.limit)
+        return default_name(self.source, None, None, self.limit)
 
     @property
     def name(self) -> str:
@@ -71,9 +70,8 @@ class NoisyData:
             # dataset.json holds the path as it was given, and a run is tied to dataset.json's bytes: so a path that is
             # the same on every machine
             with contextlib.chdir(archive.parent):
-                converted = convert(self.source, source=Path(archive.name), out=clean, size=self.size, limit=self.limit)
-            for notice in converted.notices:
-                print(f"note: {notice}")
+                for notice in convert(self.source, source=Path(archive.name), out=clean, limit=self.limit).notices:
+                    print(f"note: {notice}")
         return corrupt(open_dataset(clean), noise=self.noise, rate=self.rate, seed=self.seed, out=noisy).dataset
 
 

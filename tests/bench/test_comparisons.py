@@ -183,7 +183,7 @@ def test_methods_plans_all_of_the_registry_under_one_recipe(bench: Callable[[str
     assert len({plan.directory(tmp_path) for plan in planned}) == 6 * len(ALL_METHODS)
     recipes = [{key: value for key, value in plan.settings.items() if key != "seed"} for plan in planned]
     assert all(recipe == recipes[0] for recipe in recipes)
-    assert planned[0].data.clean_name == "mnist-14x14-first4000"
+    assert planned[0].data.clean_name == "mnist-first4000"
 
 
 def test_methods_names_what_does_not_end_below_default(bench: Callable[[str], Any], tmp_path: Path) -> None:
