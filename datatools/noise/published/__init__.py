@@ -6,10 +6,10 @@ Adding one: a module with a `Convention`, and a line in CONVENTIONS.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from datatools.errors import DataToolsError
-from datatools.noise.base import NoiseType
+from datatools.noise.base import Drawn, NoiseType
 from datatools.noise.published import co_teaching, dividemix, elr, sop
 from datatools.noise.published.base import Convention
 
@@ -38,8 +38,11 @@ def published_type(name: str, noise: str) -> NoiseType:
     return convention.types[noise]
 
 
-def facts(name: str, noise: str) -> dict[str, Any]:
-    """What the "noise" section of dataset.json says of a published noise."""
+def as_published(drawn: Drawn, name: str, noise: str) -> Drawn:
+    """What the code `name` drew, with what dataset.json and the user are told of it."""
     convention = CONVENTIONS[name]
-    differs = {"differs": convention.differs} if convention.differs else {}
-    return {"as": {"name": name, "type": noise, "paper": convention.paper, "code": convention.code, **differs}}
+    facts = {"name": name, "type": noise, "paper": convention.paper, "code": convention.code}
+    if convention.differs:
+        facts["differs"] = convention.differs
+    notices = (*drawn.notices, *([f"--as {name}: {convention.differs}"] if convention.differs else []))
+    return replace(drawn, facts={**drawn.facts, "as": facts}, notices=notices)

@@ -22,8 +22,8 @@ from datatools.noise.published.multinomial import multinomial_labels
 SETS = ("CIFAR-10", "CIFAR-100", "MNIST")
 NO_SEED = "draws from seed 0 whatever the seed of the run, so its labels are fixed"
 PAIR_NOTICE = (
-    "the code draws these pair labels under NumPy up to 1.16, all that its Python 2 has, and from 2.5 on; under NumPy "
-    "1.17 to 2.4 it draws others, which {other} gives"
+    "the code draws these pair labels under NumPy up to 1.16, all that its Python 2 has, and 2.5.0; under NumPy 1.17 "
+    "to 2.4 it draws others, which {other} gives"
 )
 
 
@@ -56,5 +56,5 @@ def _convention(versions: str, skips_zeros: bool, pair_notice: str | None) -> Co
     )
 
 
-CONVENTION = _convention("up to 1.16 or from 2.5 on", False, "--as co-teaching-numpy-1.17")
+CONVENTION = _convention("up to 1.16, or 2.5.0", False, "--as co-teaching-numpy-1.17")
 NUMPY_1_17 = _convention("1.17 to 2.4", True, None)

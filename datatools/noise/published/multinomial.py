@@ -2,7 +2,7 @@
 
 NumPy draws it as a chain of binomials, one for each class but the last, until one of them succeeds; each takes one
 number from the generator. Which labels come out depends on NumPy's version: 1.17.0 to 2.4 draw nothing for a class of
-probability 0, while versions up to 1.16 and from 2.5 on take a number there too (numpy/numpy issues 14522 and 32299).
+probability 0, while versions up to 1.16, and 2.5.0, take a number there too (numpy/numpy issues 14522 and 32299).
 So the chain is written out here, over `random_sample`, whose numbers are the same in every version.
 """
 
@@ -55,7 +55,7 @@ def multinomial_labels(clean: np.ndarray, matrix: np.ndarray, skips_zeros: bool 
 
     Args:
         clean: (N,) int64, in the order in which they draw. matrix: (K, K) float64, row-stochastic.
-        skips_zeros: draw as NumPy 1.17.0 to 2.4 does, else as the versions before and after.
+        skips_zeros: draw as NumPy 1.17.0 to 2.4 does, else as the versions before, and 2.5.0.
 
     Returns:
         (N,) int64.
