@@ -56,8 +56,8 @@ def _takers(option: str) -> str:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Directory to make.  [default: beside DATA, DATA-TYPE-RATE-seedSEED; DATA-TYPE-RATE-AS-seedSEED with --as, which "
-    "has no seed for co-teaching; DATA-matrix-FILE-seedSEED; DATA-human-COLUMN; DATA-file-FILE]",
+    help="Directory to make.  [default: beside DATA, DATA-TYPE-RATE-seedSEED; with --as DATA-TYPE-RATE-AS-seedSEED, "
+    "of co-teaching without a seed; DATA-matrix-FILE-seedSEED; DATA-human-COLUMN; DATA-file-FILE]",
 )
 @root_option
 @click.option(
@@ -131,9 +131,7 @@ def corrupt(
         else find_dataset(root, "clean", "make one with `datatools convert`, or name one with --data")
     )
     with progress_bar(f"corrupt {parent.path.name}", "images") as progress:
-        made = run(
-            parent, noise=noise, published=published, out=out, overwrite=overwrite, progress=progress, **options
-        )
+        made = run(parent, noise=noise, published=published, out=out, overwrite=overwrite, progress=progress, **options)
     print_notices(made.notices)
     manifest = made.manifest
     what = "labels changed" if manifest.replaced_by is None else "images replaced"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from datatools.errors import DataToolsError
-from datatools.noise import asymmetric, human, instance, matrix_file, open_set, transition
+from datatools.noise import asymmetric, file, human, instance, matrix_file, open_set, transition
 from datatools.noise.base import DRAWS_NOTHING, GIVEN, NoiseType, check_classes, check_rate, class_dependent
 
 NOISE_TYPES: dict[str, NoiseType] = {
@@ -47,6 +47,14 @@ NOISE_TYPES: dict[str, NoiseType] = {
         human.CONVENTION,
         human.draw,
         needs=("labels", "column"),
+        samplings=(GIVEN,),
+        no_seed=DRAWS_NOTHING,
+    ),
+    "file": NoiseType(
+        "labels from a list of them, from --labels",
+        file.CONVENTION,
+        file.draw,
+        needs=("labels",),
         samplings=(GIVEN,),
         no_seed=DRAWS_NOTHING,
     ),

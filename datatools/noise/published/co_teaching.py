@@ -50,7 +50,11 @@ def _convention(versions: str, skips_zeros: bool, pair_notice: str | None) -> Co
         types={
             "pair": _type("pair noise", each, transition.pair, skips_zeros, pair_notice),
             "symmetric": _type(
-                "symmetric noise", f"exclusive, {each}, never to the clean label", transition.symmetric, skips_zeros, None
+                "symmetric noise",
+                f"exclusive, {each}, never to the clean label",
+                transition.symmetric,
+                skips_zeros,
+                None,
             ),
         },
     )

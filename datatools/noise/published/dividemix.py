@@ -4,9 +4,9 @@ Of N images in a shuffled order the first int(rate N) are noisy. Symmetric: in t
 anew from all K classes. Asymmetric, on CIFAR-10 alone: each gets the label that a fixed map has for its own, which is
 the same for five of ten classes.
 
-All draws are of Python's `random`, which the code seeds with its option --seed, 123 by default, and does not use before.
-So our seed is that one, and 123 gives the labels that the code writes by default. A --seed on its command line reaches
-`random` as a text, which seeds otherwise than the number.
+All draws are of Python's `random`, which the code seeds with its option --seed, 123 by default, and does not use
+before. So our seed is that one, and 123 gives the labels that the code writes by default. A --seed on its command line
+reaches `random` as a text, which seeds otherwise than the number.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ CONVENTION = Convention(
     paper="Li et al. 2020",
     code="github.com/LiJunnan1992/DivideMix, dataloader_cifar.py",
     sets=SETS,
-    differs="--seed 123, the default here and there, gives the code's labels; another --seed reaches the code as a text "
-    "and seeds otherwise",
+    differs="--seed 123, the code's default, gives the labels that it writes; a --seed on its command line reaches it "
+    "as a text and seeds otherwise",
     types={
         "symmetric": published("symmetric noise", INCLUSIVE, symmetric, default_seed=DEFAULT_SEED),
         "asymmetric": published(

@@ -56,7 +56,7 @@ def sequential(request: NoiseRequest, clean: np.ndarray) -> Drawn:
 
 
 def next_in_block(request: NoiseRequest) -> np.ndarray:
-    """(100, 100) float64: each label becomes the next of its block of five with probability `rate`, the last the first."""
+    """(100, 100) float64: each label becomes the next of its block of five at the rate, the last the first."""
     rate = request.required("rate")
     matrix = np.eye(request.num_classes) * (1 - rate)
     classes = np.arange(request.num_classes)
@@ -82,8 +82,8 @@ CONVENTION = Convention(
     paper="Liu et al. 2020",
     code="github.com/shengliu66/ELR, data_loader/cifar10.py and cifar100.py",
     sets=("CIFAR-10", "CIFAR-100"),
-    differs="the code holds out a tenth of each class and draws the noise of both parts apart, from a generator that it "
-    "never seeds; here all training images are one part, drawn from --seed",
+    differs="the code holds out a tenth of each class and draws the noise of both parts apart, from a generator that "
+    "it never seeds; here all training images are one part, drawn from --seed",
     types={
         "symmetric": published("symmetric noise", INCLUSIVE, symmetric),
         "asymmetric": published(

@@ -60,7 +60,7 @@ def multinomial_labels(clean: np.ndarray, matrix: np.ndarray, skips_zeros: bool 
     Returns:
         (N,) int64.
     """
-    generator = np.random.RandomState(0)  # noqa: NPY002 - the generator of the published codes
+    generator = np.random.RandomState(0)
     chains = {label: chain(matrix[label], skips_zeros) for label in np.unique(clean).tolist()}
     numbers, position = np.empty(0), 0
     noisy = np.empty_like(clean)
