@@ -101,7 +101,9 @@ def _whole_array(data: bytes, origin: Path) -> np.ndarray:
         raise DataToolsError(
             f"{origin}: an array {array.dtype}{array.shape}, one row of whole numbers is expected; save labels alone"
         )
-    return np.minimum(array, np.iinfo(np.int64).max).astype(np.int64)
+    if array.dtype.kind == "u":  # what is beyond int64 stays out of any range
+        array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
+    return array.astype(np.int64)
 
 
 def _folder(folder: Path, records: int) -> ListedLabels:
