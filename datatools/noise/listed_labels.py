@@ -6,11 +6,13 @@ be checked. No pickle is read; the number of entries is checked before they are 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,9 @@ LABEL_COLUMNS = ("label", "noisy_label", "given_label")
 PATH_COLUMNS = ("path", "file")
 FOLDER_FILES = ("labels.npy", "ids.npy", "clean_labels.npy")
 """What `export --to npy` writes; the last only where clean labels are known."""
+MAX_LINE = 1 << 16
+SPARE_LINES = 1_000
+"""A table may have so many lines, and two for each image: empty ones, and breaks within quotes."""
 ZIP_MAGIC = b"PK\x03\x04"
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 
@@ -78,12 +83,11 @@ def parse(data: bytes, origin: Path, records: int, max_rows: int) -> ListedLabel
             f"{origin}: a zip, as .pt and .npz files are; --type human reads a .pt, else name {EXPECTED}"
         )
     try:
-        text = data.decode("utf-8-sig")
+        if data.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"[", b"{"):
+            return ListedLabels(_json(data.decode("utf-8-sig"), origin, records), sha256)
+        return _table(data, origin, max_rows, sha256)
     except UnicodeDecodeError:
         raise DataToolsError(f"{origin}: neither text nor .npy; name {EXPECTED}") from None
-    if text.lstrip()[:1] in ("[", "{"):
-        return ListedLabels(_json(text, origin, records), sha256)
-    return _table(text, origin, max_rows, sha256)
 
 
 def check_count(labels: int, records: int, origin: Path) -> None:
@@ -134,9 +138,21 @@ def _json(text: str, origin: Path, records: int) -> np.ndarray:
     return np.clip(np.array(values, object), -1, np.iinfo(np.int64).max).astype(np.int64)
 
 
-def _table(text: str, origin: Path, max_rows: int, sha256: str) -> ListedLabels:
+def _lines(data: bytes, origin: Path, max_lines: int) -> Iterator[str]:
+    """The lines of a text, of which there are not too many, and none too long."""
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
+    number = 0
+    while line := text.readline(MAX_LINE + 1):
+        number += 1
+        if number > max_lines or len(line) > MAX_LINE:
+            limit = f"{max_lines:,} lines" if number > max_lines else f"{MAX_LINE:,} characters in line {number}"
+            raise DataToolsError(f"{origin}: more than {limit}; name {EXPECTED}")
+        yield line
+
+
+def _table(data: bytes, origin: Path, max_rows: int, sha256: str) -> ListedLabels:
     """A label a line, or a CSV whose header names its columns."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(_lines(data, origin, SPARE_LINES + 2 * max_rows), strict=True)
     header: list[str] = []
     rows: list[list[str]] = []
     try:
@@ -165,7 +181,7 @@ def _table(text: str, origin: Path, max_rows: int, sha256: str) -> ListedLabels:
         ) from None
     if not header:
         raise DataToolsError(f"{origin}: empty; name {EXPECTED}")
-    return _columns(header, rows, origin, sha256, text.endswith(("\n", "\r")))
+    return _columns(header, rows, origin, sha256, data.endswith((b"\n", b"\r")))
 
 
 def _no_header(cells: int, origin: Path) -> list[str]:

@@ -227,7 +227,8 @@ MISTAKES: dict[str, tuple[Callable[[Path, np.ndarray], Any], str]] = {
     "an id twice": (ids([1, *range(1, RECORDS)]), "id of image 1 is there twice"),
     "an id too high": (ids(range(1, RECORDS + 1)), "id 60 in entry 59"),
     "an id that is no number": (ids(["x", *range(1, RECORDS)]), "id 0 .from 0. is 'x'"),
-    "a cell without end": (text("label\n" + "1" * 200_000), "field limit"),
+    "a line without end": (text("label" + ",x" * 200_000), "more than 65,536 characters in line 1"),
+    "empty lines without end": (text("\n" * 100_000), "more than 1,140 lines"),
     "a folder without ids": (write_folder_without_ids, "ids.npy"),
 }
 
