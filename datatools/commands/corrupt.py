@@ -45,7 +45,7 @@ def _takers(option: str) -> str:
     "published",
     type=click.Choice(list(CONVENTIONS)),
     help="Draw as this published code does, with its meaning of --rate: "
-    + "; ".join(f"{name}: {convention.title}" for name, convention in CONVENTIONS.items())
+    + ". ".join(f"{name}: {convention.title}" for name, convention in CONVENTIONS.items())
     + ".  [default: as this package draws]",
 )
 @click.option(

@@ -46,7 +46,8 @@ class Convention:
     @property
     def title(self) -> str:
         """What it is, for the help."""
-        return f"{self.method}, {self.paper} (--type {' or '.join(self.types)})"
+        types = "; ".join(f"{name}: {spec.convention.partition(':')[0]}" for name, spec in self.types.items())
+        return f"{self.method}, {self.paper} (--type {types})" + (f", {self.differs}" if self.differs else "")
 
 
 def published(
