@@ -25,6 +25,7 @@ from datatools.format.metadata import (
 )
 from datatools.noise import noise_type
 from datatools.noise.base import Drawn, NoiseRequest, NoiseType, check_options, check_rate
+from datatools.noise.published import as_published, published_type
 from datatools.noise.sampling import check_seed
 from datatools.progress import Progress, no_progress
 
@@ -51,16 +52,25 @@ def default_name(
     parent: str,
     noise: str,
     rate: float | None,
-    seed: int,
+    seed: int | None,
     matrix: Path | None = None,
     column: str | None = None,
+    labels: Path | None = None,
+    published: str | None = None,
 ) -> str:
-    """<parent>-<type>-<rate>-seed<seed>; <parent>-matrix-<stem>-seed<seed>; <parent>-human-<column>."""
+    """<parent>-<type>-<rate>-seed<seed>; <parent>-matrix-<stem>-seed<seed>; <parent>-human-<column>; …
+
+    <parent>-file-<stem>; of published noise <parent>-<type>-<rate>-<code>-seed<seed>, or without the seed where the
+    code has one of its own (seed None).
+    """
     if column is not None:
         # the column is one of the file's, which may call it as it likes
         return f"{parent}-{noise}-{column.replace('/', '_')}"
+    if labels is not None:
+        return f"{parent}-{noise}-{labels.absolute().stem}"
     what = matrix.stem if matrix is not None else rate_text(rate or 0.0)
-    return f"{parent}-{noise}-{what}-seed{seed}"
+    as_code = "" if published is None else f"-{published}"
+    return f"{parent}-{noise}-{what}{as_code}" + ("" if seed is None else f"-seed{seed}")
 
 
 def corrupt(
@@ -74,6 +84,7 @@ def corrupt(
     labels: Path | None = None,
     column: str | None = None,
     donor: Path | None = None,
+    published: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -81,29 +92,39 @@ def corrupt(
     """Give a dataset's training records noise; test batch and, but for open-set noise, pixels stay as they are.
 
     Args:
-        noise: a name in `noise.NOISE_TYPES`. seed, sampling: 0 and the type's first sampling where None.
+        noise: a name in `noise.NOISE_TYPES`. seed, sampling: the type's default and its first sampling where None.
         rate, matrix, labels, column, donor: those that the type needs, and no other.
+        published: a name in `noise.published.CONVENTIONS`: draw as that code does. None: as this package does.
         out: the directory to make, beside the parent where None.
 
     Raises:
         DataToolsError: a bad argument, a parent that is noisy already, or `out` is taken. Nothing is left behind then.
     """
     noise, spec = noise_type(noise)
+    called = noise
+    if published is not None:
+        spec, called = published_type(published, noise), f"{noise} --as {published}"
     rate = None if rate is None else float(rate)  # a NumPy float would show in the name
     options: dict[str, Any] = {"rate": rate, "matrix": matrix, "labels": labels, "column": column, "donor": donor}
-    check_options(noise, spec, options, sampling, seed)
+    check_options(called, spec, options, sampling, seed)
     if rate is not None:
         check_rate(rate)
-    check_seed(seed or 0)
+    seed = spec.default_seed if seed is None else seed
+    check_seed(seed)
     _check_clean(parent)
-    out = out or parent.path.parent / default_name(parent.path.resolve().name, noise, rate, seed or 0, matrix, column)
+    if out is None:
+        named_seed = seed if spec.is_seeded else None
+        name = default_name(parent.path.resolve().name, noise, rate, named_seed, matrix, column, labels, published)
+        out = parent.path.parent / name
     if out.resolve() == parent.path.resolve():
         raise DataToolsError(f"{out}: is the clean dataset itself, never overwritten with noise; choose another --out")
     check_free(out, overwrite)
     with dataset_directory(out, overwrite) as folder, DatasetCopy(parent, folder, _other_files(parent)) as copy:
         ids, clean = _parent_records(parent)
-        request = NoiseRequest(parent, ids, clean, seed=seed or 0, sampling=sampling or spec.samplings[0], **options)
+        request = NoiseRequest(parent, ids, clean, seed=seed, sampling=sampling or spec.samplings[0], **options)
         drawn = spec.draw(request)
+        if published is not None:
+            drawn, noise = as_published(drawn, published, noise), f"{noise} as {published}"
         copy.change(_changes_by_file(request, drawn))
         manifest = _manifest(request, drawn, noise, spec)
         write_manifest(folder / MANIFEST_FILE, manifest)

@@ -83,7 +83,11 @@ def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ]
         for term, key in (("donor", "donor"), ("matrix", "matrix_file"), ("label file", "labels_file")):
             if isinstance(noise.get(key), dict):
-                column = f", column {noise['column']}" if key == "labels_file" and "column" in noise else ""
-                rows.append((term, f"{noise[key].get('name')}{column}"))
+                more = f", column {noise['column']}" if key == "labels_file" and "column" in noise else ""
+                more += f", order: {noise[key]['order']}" if "order" in noise[key] else ""
+                rows.append((term, f"{noise[key].get('name')}{more}"))
+        if isinstance(code := noise.get("as"), dict):
+            rows += [("noise as in", str(code.get("code"))), ("", str(code.get("paper")))]
+            rows += [("", str(code["differs"]))] if "differs" in code else []
     rows.append(("source", f"{facts['source'].get('name')}, {facts['source'].get('location')}"))
     return rows

@@ -167,24 +167,6 @@ def test_every_preset_has_a_section_with_a_command_line(preset: str) -> None:
     assert f"--preset {preset} " in section.partition("\n## ")[0]
 
 
-def test_the_protocols_matrix_is_elr_s_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
-    (snippet,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    exec(snippet, {})
-    shown = np.loadtxt("sequential-0.4.csv", delimiter=",")
-    # class after class, 40% of those that have the label by then
-    rng, clean = np.random.default_rng(0), np.repeat(np.arange(10), 5000)
-    labels = clean.copy()
-    for label, other in {2: 0, 3: 5, 4: 7, 5: 3, 9: 1}.items():
-        having = np.flatnonzero(labels == label)
-        labels[rng.permutation(having)[: int(0.4 * len(having))]] = other
-    drawn = np.array([np.bincount(labels[clean == label], minlength=10) / 5000 for label in range(10)])
-    np.testing.assert_allclose(shown, drawn, atol=0.02)
-    assert 1 - np.trace(shown) / 10 == pytest.approx(0.184)
-    assert np.mean(labels != clean) == pytest.approx(0.184, abs=0.005)
-
-
 def test_the_format_page_has_every_column_and_every_setting() -> None:
     page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
     data: Any = SimpleNamespace(clean_labels=np.zeros(1), held_out=("test", "validation"))

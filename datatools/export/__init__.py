@@ -58,6 +58,15 @@ EXPORTS: dict[str, ExportSpec] = {
         "datatools.export.image_folder:write_image_folder",
         has_table=True,
     ),
+    "noise-json": ExportSpec(
+        "the training labels alone, a JSON list in the order of the ids, as DivideMix's code loads it",
+        "datatools.export.labels:write_noise_json",
+        (".json",),
+    ),
+    "npy": ExportSpec(
+        "a folder of the training labels alone: labels.npy, ids.npy, clean_labels.npy, int64",
+        "datatools.export.labels:write_npy",
+    ),
     "croissant": ExportSpec(
         "a folder with the dataset, a table of its labels and croissant.json, which describes both for other programs",
         "datatools.export.croissant:write_croissant",

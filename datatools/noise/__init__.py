@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from datatools.errors import DataToolsError
-from datatools.noise import asymmetric, human, instance, matrix_file, open_set, transition
-from datatools.noise.base import GIVEN, NoiseType, check_classes, check_rate, class_dependent
+from datatools.noise import asymmetric, file, human, instance, matrix_file, open_set, transition
+from datatools.noise.base import DRAWS_NOTHING, GIVEN, NoiseType, check_classes, check_rate, class_dependent
 
 NOISE_TYPES: dict[str, NoiseType] = {
     "pair": class_dependent(
@@ -48,6 +48,15 @@ NOISE_TYPES: dict[str, NoiseType] = {
         human.draw,
         needs=("labels", "column"),
         samplings=(GIVEN,),
+        no_seed=DRAWS_NOTHING,
+    ),
+    "file": NoiseType(
+        "labels from a list of them, from --labels",
+        file.CONVENTION,
+        file.draw,
+        needs=("labels",),
+        samplings=(GIVEN,),
+        no_seed=DRAWS_NOTHING,
     ),
     "open-set": NoiseType(
         "images of --donor replace a share, labels stay", open_set.CONVENTION, open_set.draw, needs=("rate", "donor")

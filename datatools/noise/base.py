@@ -16,6 +16,9 @@ from datatools.noise.sampling import SAMPLINGS, noisy_labels
 
 GIVEN = "given"
 """The "sampling" of labels that are not drawn but read from a file."""
+DRAWS_NOTHING = "draws nothing, its labels are given"
+PUBLISHED = "published"
+"""The "sampling" of labels that are drawn as an author's code draws them."""
 OPTIONS = {"rate": "R", "matrix": "FILE", "labels": "FILE", "column": "NAME", "donor": "DIR"}
 """Options that some noise types need and the others refuse, and what stands for their values."""
 
@@ -50,6 +53,13 @@ class NoiseRequest:
     @property
     def num_classes(self) -> int:
         return self.parent.metadata.num_classes
+
+    @property
+    def clean_by_id(self) -> np.ndarray:
+        """(N,) int64: the clean label of id i at i; ids are 0..N-1, each once."""
+        by_id = np.empty_like(self.clean)
+        by_id[self.ids] = self.clean
+        return by_id
 
     def required(self, option: str) -> Any:
         """The value of an option that this type needs; `check_options` has seen to it that it is there."""
@@ -90,6 +100,8 @@ class NoiseType:
         draw: gives the noisy labels; a function of the request and of nothing else.
         needs: which of OPTIONS it needs; it refuses the others.
         samplings: how it can draw, the default first.
+        no_seed: why it takes no seed, as the end of a sentence; empty where it takes one.
+        default_seed: the seed where none is named.
         matrix: (number of classes K, noise rate) -> (K, K) transition matrix, for types that know no more; else None.
     """
 
@@ -98,11 +110,13 @@ class NoiseType:
     draw: Callable[[NoiseRequest], Drawn]
     needs: tuple[str, ...] = ("rate",)
     samplings: tuple[str, ...] = SAMPLINGS
+    no_seed: str = ""
+    default_seed: int = 0
     matrix: Callable[[int, float], np.ndarray] | None = None
 
     @property
     def is_seeded(self) -> bool:
-        return self.samplings != (GIVEN,)
+        return not self.no_seed
 
 
 def class_dependent(title: str, matrix: Callable[[int, float], np.ndarray], convention: str) -> NoiseType:
@@ -137,6 +151,7 @@ def check_options(name: str, spec: NoiseType, options: dict[str, object], sampli
     """Raise DataToolsError unless exactly the options that a type needs are given, and a sampling it has.
 
     Args:
+        name: what stands behind --type, for the error: "pair", or "pair --as elr".
         options: the value of each of OPTIONS, None where it is not given. sampling, seed: None for the default.
     """
     for option, value in options.items():
@@ -145,9 +160,11 @@ def check_options(name: str, spec: NoiseType, options: dict[str, object], sampli
         if option not in spec.needs and value is not None:
             takes = " and ".join(f"--{needed}" for needed in spec.needs)
             raise DataToolsError(f"--{option}: --type {name} takes {takes} and not --{option}; leave it out")
+    if spec.samplings == (PUBLISHED,) and sampling is not None:
+        raise DataToolsError(f"--sampling: --type {name} draws as the authors' code does; leave --sampling out")
     if not spec.is_seeded and (sampling is not None or seed is not None):
         option = "--seed" if sampling is None else "--sampling"
-        raise DataToolsError(f"{option}: --type {name} draws nothing, its labels are given; leave {option} out")
+        raise DataToolsError(f"{option}: --type {name} {spec.no_seed}; leave {option} out")
     if sampling is not None and sampling not in SAMPLINGS:
         raise DataToolsError(f"sampling '{sampling}': not known; known are {', '.join(SAMPLINGS)}")
     if sampling is not None and sampling not in spec.samplings:

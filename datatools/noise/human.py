@@ -66,9 +66,7 @@ def _rows_in_use(request: NoiseRequest, path: Path, rows: int) -> int:
 
 
 def _check_aligned(request: NoiseRequest, clean: np.ndarray, path: Path) -> None:
-    by_id = np.empty_like(request.clean)
-    by_id[request.ids] = request.clean
-    differing = np.flatnonzero(clean != by_id)
+    differing = np.flatnonzero(clean != request.clean_by_id)
     if len(differing):
         raise DataToolsError(
             f"{path}: its clean labels are not those of {request.parent.path}: {len(differing):,} of {len(clean):,} "

@@ -24,7 +24,7 @@ from datatools.format.dataset import find_dataset, open_dataset
 from datatools.format.metadata import SPLITS
 from datatools.info import describe
 from datatools.info import summary as info_lines
-from datatools.noise import label_files, matrix_file
+from datatools.noise import label_files, listed_labels, matrix_file
 from datatools.sources import open_source
 from datatools.sources.base import Request
 from datatools.verification import verify
@@ -150,6 +150,23 @@ def read_matrix(folder: Path, name: str) -> None:
     matrix_file.parse((folder / name).read_bytes(), folder / name, ("one", "two", "three"))
 
 
+LISTS = {
+    "json": "[0, 1, 2, 1, 0, 2]",
+    "txt": "0\n1\n2\n1\n0\n2\n",
+    "csv": "id,label,clean_label,class_name\n" + "".join(f'{n},{n % 3},0,"class ""{n % 3}"""\n' for n in range(6)),
+}
+
+
+def make_lists(folder: Path) -> None:
+    np.save(folder / "a.npy", np.arange(6) % 3)
+    for form, text in LISTS.items():
+        (folder / f"a.{form}").write_text(text)
+
+
+def read_list(folder: Path, form: str) -> None:
+    listed_labels.read(folder / f"a.{form}", 6, 8)
+
+
 # --- datasets --------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +283,7 @@ FORMATS: dict[str, Format] = {
     "matrix-csv": Format(partial(make_matrix, npy=False), partial(read_matrix, name="a.csv")),
     "labels-pt": Format(make_pt, lambda folder: label_files.read(folder / "a.pt")),
     "labels-npy": Format(make_labels_npy, lambda folder: label_files.read(folder / "a.npy")),
+    **{f"list-{form}": Format(make_lists, partial(read_list, form=form), (f"a.{form}",)) for form in ("npy", *LISTS)},
     "dataset.json": Format(make_dataset, read_dataset, ("noisy/dataset.json",)),
     "dataset.json-clean": Format(make_dataset, read_clean, ("clean/dataset.json",)),
     "manifest.h5": Format(make_dataset, read_dataset, ("noisy/manifest.h5",)),

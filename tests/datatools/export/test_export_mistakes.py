@@ -53,7 +53,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     os.truncate(tmp_path / "cut" / "data_batch_2.bin", 100)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter").write_text("years of work")
-    for name in ("taken.png", "taken.h5", "taken.csv", "taken.npz", "file"):
+    for name in ("taken.png", "taken.h5", "taken.csv", "taken.npz", "taken.json", "file"):
         (tmp_path / name).write_text("mine")
     (tmp_path / "a-folder.png").mkdir()
     return tmp_path

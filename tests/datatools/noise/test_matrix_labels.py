@@ -69,7 +69,7 @@ def test_bernoulli_labels_follow_the_matrix(tmp_path: Path, parent: Dataset, lar
 
 def test_every_type_with_a_matrix_of_its_own_is_held_to_it() -> None:
     # instance: test_instance.py; human and open-set ask for none
-    assert set(NOISE_TYPES) - set(MATRICES) == {"instance", "human", "open-set"}
+    assert set(NOISE_TYPES) - set(MATRICES) == {"instance", "human", "file", "open-set"}
 
 
 def test_the_inclusive_rate_is_lower_than_the_requested() -> None:

@@ -101,6 +101,7 @@ def test_what_lies_beside_the_batches_comes_along(tmp_path: Path, parent: Datase
         ("symmetric-inclusive", "clean-symmetric-inclusive-0.4-seed0"),
         ("matrix", "clean-matrix-confusion-seed0"),
         ("human", "clean-human-worse_label"),
+        ("file", "clean-file-given"),
         ("open-set", "clean-open-set-0.4-seed0"),
     ],
 )
