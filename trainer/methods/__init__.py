@@ -10,6 +10,7 @@ from trainer.methods.co_teaching import CoTeaching
 from trainer.methods.co_teaching_plus import CoTeachingPlus
 from trainer.methods.default import Default
 from trainer.methods.elr import Elr
+from trainer.methods.elr_plus import ElrPlus
 from trainer.methods.forward import Forward
 from trainer.methods.gce import Gce
 from trainer.methods.jocor import Jocor
@@ -35,5 +36,6 @@ METHODS: dict[str, type[Method]] = {
         Jocor,
         Forward,
         Mixup,
+        ElrPlus,
     )
 }

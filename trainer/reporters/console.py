@@ -111,10 +111,11 @@ def _bar_stream() -> TextIO | None:
 
 
 def _test_error(row: EpochRow) -> str:
-    second = row.metrics.get("test_error_2")
-    return f"test error {row.value('test_error'):.2%}" + (
-        f" (second network {second:.2%})" if second is not None else ""
-    )
+    first, second = (row.metrics.get(f"test_error_{number}") for number in (1, 2))
+    text = f"test error {row.value('test_error'):.2%}"
+    if second is None:
+        return text
+    return f"{text} (second network {second:.2%})" if first is None else f"{text} (each {first:.2%}, {second:.2%})"
 
 
 def _validation_error(row: EpochRow) -> str:

@@ -109,6 +109,7 @@ def measure(request: dict[str, Any]) -> float:
     from trainer.config import resolve
     from trainer.data import load
     from trainer.engine import make_engine
+    from trainer.training.passes import first_passes
     from trainer.training.probe import TEST_TO_TRAIN_COST, probe
 
     cell = Cell(**request["cell"])
@@ -117,7 +118,7 @@ def measure(request: dict[str, Any]) -> float:
     config = resolve("default", dataset, network=cell.network, seed=cell.seed, noise_rate=0.0, **settings)
     data = load(dataset, config.validation_fraction, config.seed)
     method = config.make_method()
-    step = probe(make_engine(config, method, data), method, config, data)
+    step = probe(make_engine(config, method, data), method, config, first_passes(config, method, data)[0])
     return step * (1 + TEST_TO_TRAIN_COST * len(data.test_labels) / data.num_samples)
 
 

@@ -74,6 +74,7 @@ def test_the_registry_has_selfie_and_its_comparison_first() -> None:
         "jocor",
         "forward",
         "mixup",
+        "elr-plus",
     ]
 
 
