@@ -9,6 +9,7 @@ from trainer.methods.bootstrapping import Bootstrapping
 from trainer.methods.co_teaching import CoTeaching
 from trainer.methods.co_teaching_plus import CoTeachingPlus
 from trainer.methods.default import Default
+from trainer.methods.dividemix import DivideMix
 from trainer.methods.elr import Elr
 from trainer.methods.elr_plus import ElrPlus
 from trainer.methods.forward import Forward
@@ -37,5 +38,6 @@ METHODS: dict[str, type[Method]] = {
         Forward,
         Mixup,
         ElrPlus,
+        DivideMix,
     )
 }
