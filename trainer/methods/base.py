@@ -197,6 +197,14 @@ class Method:
         return 1
 
     @property
+    def relative_cost(self) -> float:
+        """How many times Default's an epoch costs, at most, by the passes through networks that it takes.
+
+        A forward pass is a third of a forward and a backward one. Sweeps foretell their time by it.
+        """
+        return float(self.num_networks)
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know about these settings before they are run, a line each."""
         return ()

@@ -143,6 +143,13 @@ class DivideMix(Method):
             "step costs about three times as much: the time left is not known before",
         )
 
+    @property
+    def relative_cost(self) -> float:
+        # For each network, in mini-batches of B labelled and B unlabelled samples in two views: 4B images forward and
+        # backward, 4B forward, 2B forward by the other network; as many mini-batches as Default's where all are
+        # labelled. And the losses of all samples.
+        return 2 * (4 + 4 / 3 + 2 / 3 + 1 / 3)
+
     def memory(self, num_samples: int, num_classes: int) -> dict[str, np.ndarray]:
         if num_samples < 2:
             raise TrainerError(f"dividemix: {num_samples} training sample, which cannot be divided; take 2 or more")

@@ -159,6 +159,9 @@ def _plan(setup: RunSetup, rows: tuple[EpochRow, ...]) -> RunPlan:
         parameters=engine.parameters(),
         runs=setup.method.num_runs,
         steps_per_epoch=setup.steps_per_epoch,
+        # the run's mini-batches may be a little smaller than was asked for; a method's own are of a size of their own
+        images_per_step=max(config.batch_size, setup.first_passes[0].indices.shape[1]),
+        epochs_differ=len(setup.method.stages) > 1,
         notices=(*setup.method.notices, *engine.notices),
         rows=rows,
     )
