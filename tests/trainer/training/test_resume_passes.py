@@ -12,6 +12,7 @@ import pytest
 from datatools import convert, corrupt
 from datatools.format.dataset import Dataset
 from tests.support.interrupted import Silent, StopAt, assert_same, config_for, stopped
+from trainer.api import predict
 from trainer.errors import TrainerError
 from trainer.training.checkpoint import read_checkpoint
 from trainer.training.loop import train
@@ -62,6 +63,11 @@ def test_a_run_that_is_stopped_in_its_passes_ends_as_if_it_had_not_been(
     assert result["first_network"]["last_test_error"] == errors["_1"][-1]
     assert result["second_network"]["last_test_error"] == errors["_2"][-1]
     assert len({tuple(values) for values in errors.values()}) == 3
+    # and so are predictions
+    records = list(dataset.split("test"))
+    probabilities = predict(tmp_path / "whole", np.stack([record.image for record in records]))
+    wrong = probabilities.argmax(axis=1) != [record.label for record in records]
+    assert wrong.mean() == pytest.approx(result["last_test_error"], abs=1e-12)
 
 
 def test_a_run_says_what_was_labelled_and_how_clean_each_sample_was(dataset: Dataset, tmp_path: Path) -> None:
