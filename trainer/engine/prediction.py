@@ -17,9 +17,10 @@ def predict(networks: Sequence[Any], images: Images, batch_size: int = PREDICTIO
     """(N, K) float32 probabilities: the softmax of the mean of networks' logits, in inference mode.
 
     Args:
-        networks: one or more, each a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits, as `weights.load_network`
-            gives it. images: (N, H, W, C) uint8, as the records have them, read `batch_size` at a time; they are
-            standardised here as in training.
+        networks: one or more, each a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits, as
+            `weights.load_network` gives it.
+        images: (N, H, W, C) uint8, as the records have them, read `batch_size` at a time; they are standardised here as
+            in training.
     """
     from trainer import ops
 
