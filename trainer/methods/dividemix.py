@@ -6,7 +6,7 @@ Algorithm 1.
 | θ1, θ2, the two networks | networks 0 and 1, each trained in a pass of its own |
 | WarmUp | stage WARM_UP, for `warm_up` epochs |
 | W, the clean probabilities by each network's losses | memory `clean_probability` (N, 2) |
-| GMM, a mixture of two Gaussians | `clean_probabilities` |
+| GMM, a mixture of two Gaussians | `trainer.methods.mixture` |
 | X and U by W ≥ τ, for the *other* network (co-divide) | the halves of a mini-batch in stage DIVIDED |
 | M = 2 augmentations | `views`, the run's augmentation twice |
 | co-refinement w ỹ + (1 - w) mean p | `refined` |
@@ -28,7 +28,6 @@ join them. Where none is above it, that network has an epoch of warm-up.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,11 +39,10 @@ from trainer.methods.base import TRAIN_VIEW, Batch, Method, Network, Pass, Predi
 from trainer.methods.base import cross_entropy as cross_entropies
 from trainer.methods.columns import SampleColumn
 from trainer.methods.metric import CLEAN_SET, Metric
+from trainer.methods.mixture import clean_probabilities, normalised_losses
 from trainer.settings import Derived, setting
 
 WARM_UP, DIVIDED = "", "divided"
-LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
-"""What a probability is at least where its logarithm is taken on the host: a loss is at most 87.3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +181,7 @@ class DivideMix(Method):
     ) -> dict[str, np.ndarray]:
         if epoch + 1 < self.warm_up:
             return memory
-        samples = np.arange(len(labels))
-        losses = [normalised(-np.log(np.maximum(predict(k)[samples, labels], LEAST_PROBABILITY))) for k in (0, 1)]
+        losses = [normalised_losses(predict(k), labels) for k in (0, 1)]
         recent = np.concatenate([memory["recent_losses"][:, :, 1:], np.stack(losses, axis=1)[:, :, None]], axis=2)
         averages = np.nanmean(recent, axis=2)
         probability = np.stack([clean_probabilities(averages[:, k]) for k in (0, 1)], axis=1)
@@ -293,29 +290,6 @@ def divergence_from_uniform(log_p: Tensor) -> Tensor:
     count = ops.cast(ops.shape(log_p)[0], log_p.dtype)
     log_mean = ops.logsumexp(log_p, axis=0) - ops.log(count)
     return -math.log(log_p.shape[-1]) - ops.mean(log_mean)
-
-
-def normalised(losses: np.ndarray) -> np.ndarray:
-    """(N,) float32 losses, made to range from 0 to 1; 0 where all are equal."""
-    width = losses.max() - losses.min()
-    return np.asarray((losses - losses.min()) / width if width else np.zeros_like(losses), np.float32)
-
-
-def clean_probabilities(losses: np.ndarray) -> np.ndarray:
-    """(N,) float32: the posterior of the Gaussian of smaller mean, of two fitted to (N,) losses; 0 if all are equal."""
-    if losses.min() == losses.max():
-        return np.zeros(len(losses), np.float32)
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-    from threadpoolctl import threadpool_limits
-
-    column = losses.astype(np.float64)[:, None]
-    # ten iterations are the method's, converged or not; several threads would add up in any order
-    mixture = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0)
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        posterior = mixture.fit(column).predict_proba(column)
-    return np.asarray(posterior[:, mixture.means_[:, 0].argmin()], np.float32)
 
 
 def divided_batches(probability: np.ndarray, threshold: float, half: int, rng: np.random.Generator) -> np.ndarray:
