@@ -157,7 +157,12 @@ def test_the_costs_of_methods_are_those_measured() -> None:
     path = ROOT / "bench" / "results" / "method_costs-small-cnn.json"
     measured = json.loads(path.read_text(encoding="utf-8"))["over_default"]
     shown = {name: row[-1] for name, row in methods_rows().items() if name != "default"}
-    assert shown == {name: f"{figures['ratio']:.2f}" for name, figures in measured.items()}
+    assert {name: shown.pop(name) for name in measured} == {
+        name: f"{figures['ratio']:.2f}" for name, figures in measured.items()
+    }
+    counted = {name: METHODS[name].from_settings(100, {}) for name in shown}
+    words = {name: "at most" if len(method.stages) > 1 else "about" for name, method in counted.items()}
+    assert shown == {name: f"{words[name]} {each.relative_cost:.1f}, by its passes" for name, each in counted.items()}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -78,7 +78,9 @@ def train(
 
 
 def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> np.ndarray:
-    """Class probabilities of images, by the network of a finished run.
+    """Class probabilities of images, by the first network of a finished run.
+
+    Of a method whose networks are tested together, as ELR+ and DivideMix, they are of the mean of their logits.
 
     Args:
         run: opened, or its directory. images: (N, H, W, C) uint8, of the size that it was trained on. which: "last",
@@ -93,10 +95,12 @@ def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> n
     from trainer.engine.prediction import predict as predict_probabilities
 
     opened = run if isinstance(run, Run) else load_run(run)
-    network = opened.network(which)
-    expected = tuple(network.input_shape[1:])
+    method = METHODS[opened.config.method]
+    count = method.num_networks if method.tested_together else 1
+    networks = [opened.network(which, number) for number in range(1, count + 1)]
+    expected = tuple(networks[0].input_shape[1:])
     if images.dtype != np.uint8 or images.shape[1:] != expected:
         raise TrainerError(
             f"images of shape {images.shape}, {images.dtype}: (N, {', '.join(map(str, expected))}) uint8 is expected"
         )
-    return predict_probabilities(network, images)
+    return predict_probabilities(networks, images)

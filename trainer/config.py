@@ -13,7 +13,7 @@ from datatools.format.dataset import Dataset
 from trainer.augmentation import AUGMENTATIONS
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
-from trainer.methods.base import Method
+from trainer.methods.base import SAMPLINGS, Method
 from trainer.networks import NETWORKS
 from trainer.presets import PRESETS, epochs_at, from_preset, late_momentum_of, presets_text
 from trainer.recipe import SCHEDULES, learning_rate_at
@@ -133,7 +133,7 @@ class RunConfig:
         default="permutation",
         variants={"official": "independent", "official-2019": "independent"},
         source="ours; `independent` is SELFIE's code",
-        choices=("permutation", "independent", "balanced"),
+        choices=SAMPLINGS,
     )
     precision: str = setting(
         "What the network computes in; weights, logits and losses are float32. tf32: float32 whose factors a GPU "
@@ -280,6 +280,12 @@ class RunConfig:
         _check_method(self.method)
         for name, declared in settings_of(RunConfig).items():
             declared.check(name, getattr(self, name))
+        allowed = METHODS[self.method].samplings
+        if self.sampling not in allowed:
+            raise TrainerError(
+                f"--sampling {self.sampling}: {self.method} draws mini-batches of its own; {' or '.join(allowed)} is "
+                "expected"
+            )
 
     def make_method(self) -> Method:
         """The method with its settings."""

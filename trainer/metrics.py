@@ -14,7 +14,7 @@ import numpy as np
 
 from trainer.data import TrainingData
 from trainer.engine import EvaluationTotals
-from trainer.engine.step import suffix
+from trainer.engine.step import evaluation_suffixes, suffix
 from trainer.methods import METHODS
 from trainer.methods.base import Method
 from trainer.methods.metric import Metric
@@ -152,19 +152,21 @@ def _suffixes(metric: Metric, method: Method | type[Method]) -> list[str]:
     return [suffix(number) for number in range(method.num_networks if metric.each_network else 1)]
 
 
-def evaluation_metrics(split: str, totals: Sequence[EvaluationTotals]) -> dict[str, Figure]:
-    """The columns that an evaluation fills: loss and error of each network, and the first one's balanced error.
+def evaluation_metrics(
+    split: str, totals: Sequence[EvaluationTotals], method: Method | type[Method]
+) -> dict[str, Figure]:
+    """The columns that an evaluation fills: loss and error of all that is evaluated, and the headline's balanced error.
 
     Args:
-        totals: of each network.
+        totals: as `Engine.evaluate` gives them: the headline's first.
     """
     figures: dict[str, Figure] = {}
-    # an epoch is selected by the first network alone
-    for number, network in enumerate(totals[:1] if split == "validation" else totals):
-        confusion = network["confusion"]
+    # an epoch is selected by the headline alone
+    for mark, part in zip(evaluation_suffixes(method), totals[:1] if split == "validation" else totals, strict=False):
+        confusion = part["confusion"]
         count = int(confusion.sum())
-        figures[f"{split}_loss{suffix(number)}"] = network["loss"] / count
-        figures[f"{split}_error{suffix(number)}"] = (count - int(np.trace(confusion))) / count
+        figures[f"{split}_loss{mark}"] = part["loss"] / count
+        figures[f"{split}_error{mark}"] = (count - int(np.trace(confusion))) / count
     figures[f"{split}_balanced_error"] = float(np.nanmean(class_errors(totals[0]["confusion"])))
     return figures
 
@@ -184,8 +186,10 @@ def columns(method: Method, data: TrainingData) -> list[str]:
     names = ["run", "epoch", "learning_rate"]
     for number in range(method.num_networks):
         mark = suffix(number)
-        names += [f"{key}{mark}" for key in ("train_loss", "train_error", "test_loss", "test_error")]
+        names += [f"{key}{mark}" for key in ("train_loss", "train_error")]
+        names += [f"{key}{mark}" for key in ("test_loss", "test_error")]
         names += ["test_balanced_error"] * (not number)
+        names += ["test_loss_1", "test_error_1"] * (method.tested_together and not number)
         names += [f"{key}{mark}" for key in training if key not in ("train_loss", "train_error")]
         names += [f"{metric.key}{mark}" for metric in declared if metric.each_network]
     names += [metric.key for metric in EVALUATION if "validation" in data.held_out and "validation" in metric.key]
@@ -201,10 +205,9 @@ def metric_of(column: str, method: type[Method]) -> Metric | None:
     return metrics.get(column) or of_network
 
 
-def result(
-    method: str, rows: Sequence[EpochRow], num_networks: int, kept: dict[str, np.ndarray], wall_seconds: float
-) -> dict[str, Any]:
-    """result.json: the headline figures are the final run's, of the first network; the best also over all runs.
+def result(method: str, rows: Sequence[EpochRow], kept: dict[str, np.ndarray], wall_seconds: float) -> dict[str, Any]:
+    """result.json: the headline figures are the final run's, of the first network or of all networks together; the best
+    also over all runs.
 
     Args:
         kept: (K, K) confusion matrices of the final run by name: "confusion/last", "confusion/best", and with held-out
@@ -213,13 +216,17 @@ def result(
     numbers = sorted({row.run for row in rows})
     runs = [[row for row in rows if row.run == number] for number in numbers]
     summaries = [_summary(run) for run in runs]
-    second = {"second_network": _errors(row.value("test_error_2") for row in runs[-1])} if num_networks > 1 else {}
+    of_networks = {
+        name: _errors(row.value(column) for row in runs[-1])
+        for name, column in (("first_network", "test_error_1"), ("second_network", "test_error_2"))
+        if column in rows[-1].metrics
+    }
     matrices = {key.partition("/")[2]: kept[key] for key in sorted(kept) if key.startswith("confusion/")}
     return {
         "method": method,
         **summaries[-1],
         "best_test_error_all_runs": min(summary["best_test_error"] for summary in summaries),
-        **second,
+        **of_networks,
         "runs": summaries,
         "per_class_test_error": {
             name: [None if np.isnan(share) else float(share) for share in class_errors(matrix)]

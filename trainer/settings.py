@@ -59,6 +59,8 @@ class Setting:
         none: what None means, in words, where a setting may be None.
         environment: the environment variable that is read where the option is not given.
         changes_no_result: a resumed run may have another value.
+        by_noise: the source has other values for other types or rates of noise, which nobody knows of labels as they
+            come: the ledger of a run names such settings.
         switches_off: a bool that is on by default for somebody, so that the command line has --no-NAME too.
         kind: int, float, bool, str or tuple (of ascending whole numbers), from the field's annotation; optional: it
             may be None.
@@ -77,6 +79,7 @@ class Setting:
     none: str = "none"
     environment: str | None = None
     changes_no_result: bool = False
+    by_noise: bool = False
     switches_off: bool = False
     kind: type = str
     optional: bool = False

@@ -7,6 +7,7 @@ A process has one framework, so the other one's come from a process of their own
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +34,8 @@ def play(engine: str) -> Arrays:
     played: Arrays = {}
     for name, method_type in METHODS.items():
         method = method_type.from_settings(EPOCHS, {})
-        step_and_gradients = compiled(method)
-        for kind in LOGITS:
+        for stage, kind in itertools.product(method.stages, LOGITS):
+            step_and_gradients = compiled(method, stage)
             random = np.random.default_rng(0)
             labels = random.integers(0, CLASSES, SAMPLES).astype(np.int32)
             rows = method.memory(SAMPLES, CLASSES)
@@ -45,7 +46,8 @@ def play(engine: str) -> Arrays:
                 step, gradients = step_and_gradients(labels, logits, rows, schedule)
                 rows |= {key: np.asarray(values) for key, values in step.rows.items()}
                 arrays = _arrays(step, gradients)
-                played |= {f"{name}/{kind}/{number}/{what}": values for what, values in arrays.items()}
+                place = f"{name}/{kind}/{stage}{number}"
+                played |= {f"{place}/{what}": values for what, values in arrays.items()}
     return played
 
 
@@ -56,25 +58,27 @@ def _logits(random: np.random.Generator, kind: str) -> np.ndarray:
     return random.normal(0.0, 3.0, (SAMPLES, CLASSES)).astype(np.float32)
 
 
-def _in_tensorflow(method: Method) -> Callable[..., Taken]:
+def _in_tensorflow(method: Method, stage: str) -> Callable[..., Taken]:
     import tensorflow as tf
 
     @tf.function
     def graph(labels: Any, logits: Any, rows: Any, schedule: Any) -> Any:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(logits)
-            step = step_of(method, labels, logits, rows, schedule)
+            step = step_of(method, labels, logits, rows, schedule, stage)
         zero = tf.UnconnectedGradients.ZERO
-        return step, [tape.gradient(loss, logits, unconnected_gradients=zero) for loss in step.losses]
+        gradients = [tape.gradient(loss, logits, unconnected_gradients=zero) for loss in step.losses]
+        # of rows that are taken several times a gradient comes row by row
+        return step, tf.nest.map_structure(tf.convert_to_tensor, gradients)
 
     return lambda *arguments: graph(*tf.nest.map_structure(tf.constant, arguments))
 
 
-def _in_jax(method: Method) -> Callable[..., Taken]:
+def _in_jax(method: Method, stage: str) -> Callable[..., Taken]:
     import jax
 
     def losses(logits: Any, labels: Any, rows: Any, schedule: Any) -> tuple[Any, Step]:
-        step = step_of(method, labels, logits, rows, schedule)
+        step = step_of(method, labels, logits, rows, schedule, stage)
         return step.losses, step
 
     compiled = jax.jit(jax.jacrev(losses, has_aux=True))

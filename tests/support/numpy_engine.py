@@ -58,7 +58,7 @@ class NumpyEngine:
     def go_on(self, run: int, epoch: int) -> None:
         self._rate = self.config.learning_rate_at(epoch)
 
-    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float], *others: Any) -> None:
         raise AssertionError("nothing is compiled")
 
     def train(self, indices: np.ndarray, schedule: dict[str, float], *others: Any) -> dict[str, np.ndarray]:

@@ -28,6 +28,7 @@ def run_plan(config: RunConfig | None = None, *, epochs_done: int = 0, **others:
         "parameters": 123_456,
         "runs": 3,
         "steps_per_epoch": 100,
+        "images_per_step": 10,
         "seconds": 90.0,
         "rows": (epoch_row(1),) * epochs_done,
     }

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from trainer import ops
-from trainer.methods.base import Batch, Learned, Method, Network, Pass, Predict, Step, Tensor, cross_entropy
+from trainer.methods.base import (
+    AVERAGE_DECAY,
+    Batch,
+    Learned,
+    Method,
+    Network,
+    Pass,
+    Predict,
+    Step,
+    Tensor,
+    cross_entropy,
+)
 from trainer.methods.metric import Metric
 
 LOW, HIGH = -0.5, 0.5
@@ -93,6 +104,53 @@ class Averages(Method):
 
 
 @dataclass(frozen=True)
+class Decays(Averages):
+    """Its average follows the weights less closely from epoch to epoch."""
+
+    name = "decays"
+
+    def schedule(self, epoch: int, batch_size: int, noise_rate: float) -> dict[str, float]:
+        return {AVERAGE_DECAY: DECAY * (epoch + 1) / 4}
+
+
+@dataclass(frozen=True)
+class Together(Method):
+    """Two networks that learn alike and are tested together."""
+
+    name = "together"
+    title = paper = "a test"
+    num_networks = 2
+    tested_together = True
+
+    def step(
+        self, labels: Tensor, logits: tuple[Tensor, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
+    ) -> Step:
+        return Step(tuple(mean_loss(labels, values) for values in logits), rows={})
+
+
+@dataclass(frozen=True)
+class HasStages(Method):
+    """Its second pass of an epoch is of another stage, in which losses count double."""
+
+    name = "has-stages"
+    title = paper = "a test"
+    stages = ("", "double")
+
+    def epoch_passes(
+        self, epoch: int, batches: np.ndarray, memory: Mapping[str, np.ndarray], rng: np.random.Generator
+    ) -> Sequence[Pass]:
+        # as many mini-batches as there are epochs before, and one
+        return Pass(batches, (True,)), Pass(batches[:1].repeat(epoch + 1, axis=0), (True,), "double")
+
+    def full_step(
+        self, batch: Batch, networks: tuple[Network, ...], rows: dict[str, Tensor], schedule: dict[str, Tensor]
+    ) -> Step:
+        logits = networks[0](batch.views[0])
+        weight = {"": 1.0, "double": 2.0}[batch.stage]
+        return Step((weight * mean_loss(batch.labels, logits),), rows={}, logits=(logits,))
+
+
+@dataclass(frozen=True)
 class Mixes(Method):
     """Mixes each image with a partner, by random numbers of the step."""
 
@@ -145,7 +203,7 @@ class LooksBack(Method):
 
 
 SMALL_METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LearnsRows, TakesTurns, Averages, Mixes, LooksBack)
+    method.name: method for method in (LearnsRows, TakesTurns, Averages, Decays, Together, HasStages, Mixes, LooksBack)
 }
 
 

@@ -40,7 +40,7 @@ def test_errors_of_classes_leave_out_those_without_images() -> None:
 
 
 def test_the_balanced_error_is_the_mean_of_the_classes_that_are_there() -> None:
-    figures = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}])
+    figures = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}], SELFIE)
     assert figures == {
         "test_loss": 0.5,
         "test_error": pytest.approx(11 / 102),
@@ -54,13 +54,15 @@ def test_for_even_classes_the_balanced_error_is_the_error(counts: int) -> None:
     right = random.integers(0, counts + 1, 4)
     confusion = np.diag(right)
     confusion[np.arange(4), (np.arange(4) + 1) % 4] += counts - right
-    figures = evaluation_metrics("test", [{"loss": 0.0, "confusion": confusion}])
+    figures = evaluation_metrics("test", [{"loss": 0.0, "confusion": confusion}], SELFIE)
     assert figures["test_balanced_error"] == pytest.approx(figures["test_error"])
 
 
 def test_a_second_network_has_figures_of_its_own() -> None:
     other = np.diag([5, 5, 0])
-    figures = evaluation_metrics("test", [{"loss": 51.0, "confusion": UNEVEN}, {"loss": 5.0, "confusion": other}])
+    figures = evaluation_metrics(
+        "test", [{"loss": 51.0, "confusion": UNEVEN}, {"loss": 5.0, "confusion": other}], CO_TEACHING
+    )
     assert (figures["test_loss_2"], figures["test_error_2"]) == (0.5, 0.0)
     assert figures["test_error"] == pytest.approx(11 / 102)
     assert "test_balanced_error_2" not in figures
@@ -77,6 +79,17 @@ def test_the_engine_s_confusion_matrix_has_the_truth_in_its_rows(tf: Any) -> Non
     expected = np.zeros((3, 3), int)
     np.add.at(expected, (data.test_labels, predicted), 1)
     np.testing.assert_array_equal(totals["confusion"], expected)
+
+
+def test_networks_tested_together_come_before_each_of_them() -> None:
+    confusions = [UNEVEN, np.diag([5, 5, 0]), np.diag([4, 4, 0])]
+    parts: list[Any] = [{"loss": 10.0 * number, "confusion": part} for number, part in enumerate(confusions, 1)]
+    figures = evaluation_metrics("test", parts, METHODS["elr-plus"])
+    assert [figures[f"test_loss{mark}"] for mark in ("", "_1", "_2")] == [10 / 102, 2.0, 30 / 8]
+    assert figures["test_balanced_error"] == pytest.approx((0.1 + 0.5) / 2)
+    held_out = evaluation_metrics("validation", parts, METHODS["elr-plus"])
+    assert [*held_out] == ["validation_loss", "validation_error", "validation_balanced_error"]
+    assert held_out["validation_loss"] == 10 / 102
 
 
 # What training tells
@@ -156,9 +169,11 @@ def test_columns_are_those_that_a_method_and_a_dataset_can_fill(name: str, known
     assert names[:3] == ["run", "epoch", "learning_rate"]
     assert names[-2:] == ["seconds", "images_per_second"]
     pair = method.num_networks == 2
-    assert ("test_error_2" in names) == ("label_recall_2" in names or (not known and pair))
     assert ("test_error_2" in names) == pair
-    assert ("label_precision" in names) == (known and (pair or name == "selfie"))
+    assert ("test_error_1" in names) == method.tested_together
+    chooses = any(metric.key == "label_precision" for metric in method.metrics)
+    assert ("label_precision" in names) == (known and chooses)
+    assert ("label_precision_2" in names) == (known and chooses and pair)
     assert ("disagreement" in names) == (name == "co-teaching-plus")
     assert ("clean_train_error" in names) == known
     assert ("refurbished" in names) == (name == "selfie")
@@ -205,7 +220,7 @@ def test_a_metric_that_an_epoch_does_not_have_is_no_number() -> None:
 
 def test_the_headline_is_the_final_run_s() -> None:
     rows = [row(1, 1, 0.1), row(1, 2, 0.3), row(2, 1, 0.4), row(2, 2, 0.2), row(2, 3, 0.3)]
-    made = result("selfie", rows, 1, {}, 12.5)
+    made = result("selfie", rows, {}, 12.5)
     assert (made["best_test_error"], made["last_test_error"]) == (0.2, 0.3)
     assert made["mean_last10_test_error"] == pytest.approx(0.3)
     assert made["best_test_error_all_runs"] == 0.1
@@ -218,38 +233,47 @@ def test_the_headline_is_the_final_run_s() -> None:
 
 def test_the_mean_is_of_the_last_ten_epochs() -> None:
     rows = [row(1, number, number / 100) for number in range(1, 16)]
-    assert result("default", rows, 1, {}, 1.0)["mean_last10_test_error"] == pytest.approx(
-        np.mean(np.arange(6, 16)) / 100
-    )
+    assert result("default", rows, {}, 1.0)["mean_last10_test_error"] == pytest.approx(np.mean(np.arange(6, 16)) / 100)
 
 
 def test_the_first_epoch_of_the_lowest_validation_error_is_selected() -> None:
     rows = [row(1, 1, 0.1, 0.5), row(1, 2, 0.4, 0.2), row(1, 3, 0.3, 0.2), row(1, 4, 0.2, 0.3)]
-    made = result("default", rows, 1, {}, 1.0)
+    made = result("default", rows, {}, 1.0)
     assert made["selected"] == {"epoch": 2, "validation_error": 0.2, "test_error": 0.4}
     assert made["best_test_error"] == 0.1
 
 
 def test_each_run_selects_for_itself() -> None:
     rows = [row(1, 1, 0.1, 0.0), row(2, 1, 0.4, 0.2), row(2, 2, 0.3, 0.1)]
-    made = result("selfie", rows, 1, {}, 1.0)
+    made = result("selfie", rows, {}, 1.0)
     assert made["selected"]["epoch"] == 2
     assert [each["selected"]["validation_error"] for each in made["runs"]] == [0.0, 0.1]
 
 
 def test_a_validation_error_of_zero_selects_too() -> None:
-    assert result("default", [row(1, 1, 0.5, 0.0)], 1, {}, 1.0)["selected"]["epoch"] == 1
+    assert result("default", [row(1, 1, 0.5, 0.0)], {}, 1.0)["selected"]["epoch"] == 1
 
 
 def test_the_second_network_is_told_beside_the_first() -> None:
-    made = result("co-teaching", [row(1, 1, 0.1, second=0.3), row(1, 2, 0.2, second=0.05)], 2, {}, 1.0)
+    made = result("co-teaching", [row(1, 1, 0.1, second=0.3), row(1, 2, 0.2, second=0.05)], {}, 1.0)
     assert made["best_test_error"] == 0.1
     assert made["second_network"]["best_test_error"] == 0.05
     assert made["second_network"]["mean_last10_test_error"] == pytest.approx(0.175)
+    assert "first_network" not in made
+
+
+def test_of_networks_tested_together_the_headline_is_theirs_together() -> None:
+    rows = [row(1, 1, 0.1, second=0.3), row(1, 2, 0.2, second=0.05)]
+    for each, first in zip(rows, (0.4, 0.25), strict=True):
+        each.metrics["test_error_1"] = first  # type: ignore[index]
+    made = result("elr-plus", rows, {}, 1.0)
+    assert made["last_test_error"] == 0.2
+    assert made["first_network"]["last_test_error"] == 0.25
+    assert made["second_network"]["last_test_error"] == 0.05
 
 
 def test_a_class_without_images_has_no_error_in_json() -> None:
-    made = result("default", [row(1, 1, 0.1)], 1, {"confusion/last": UNEVEN, "weights/a": np.zeros(2)}, 1.0)
+    made = result("default", [row(1, 1, 0.1)], {"confusion/last": UNEVEN, "weights/a": np.zeros(2)}, 1.0)
     assert made["per_class_test_error"] == {"last": [pytest.approx(0.1), None, 0.5]}
     assert made["confusion_matrix"] == {"last": UNEVEN.tolist()}
     json.dumps(made, allow_nan=False)

@@ -112,7 +112,7 @@ def predict_out_of_sample(
         data = _without(dataset, whole, held_out)
         weights, best = _train(data, config, fold, report)
         network = network_of(weights, _empty_network(config, data))
-        probability[held_out] = predict(network, data.test_images)
+        probability[held_out] = predict([network], data.test_images)
         epochs.append(best)
     probability /= probability.sum(axis=1, keepdims=True)
     return Predictions(whole.train_labels.astype(np.int64), probability, numbers, tuple(epochs))

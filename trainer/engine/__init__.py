@@ -70,8 +70,14 @@ class Engine(Protocol):
     def go_on(self, run: int, epoch: int) -> None:
         """Take up an epoch in the middle, after `load_state`: what steps are given depends on its number."""
 
-    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
-        """Compile what `train` of such (steps, B) indices needs, and train nothing."""
+    def prepare(
+        self,
+        indices: np.ndarray,
+        schedule: dict[str, float],
+        learns: tuple[bool, ...] | None = None,
+        stage: str = "",
+    ) -> None:
+        """Compile what `train` of such arguments needs, with (steps, B) indices, and train nothing."""
 
     def train(
         self,
@@ -79,6 +85,7 @@ class Engine(Protocol):
         schedule: dict[str, float],
         first_step: int = 0,
         learns: tuple[bool, ...] | None = None,
+        stage: str = "",
     ) -> dict[str, np.ndarray]:
         """Train on (steps, B) int32 sample indices, one mini-batch a row; (steps,) float32 sums of each.
 
@@ -86,13 +93,15 @@ class Engine(Protocol):
 
         Args:
             first_step: the number of the first one in its epoch. learns: for each network; None for all.
+            stage: one of `Method.stages`.
         """
 
     def predict(self, number: int) -> np.ndarray:
         """(N, K) float32 probabilities of the training images, by a network in evaluation mode; numbers from 0."""
 
     def evaluate(self, split: str = "test") -> list[EvaluationTotals]:
-        """Each network's totals over the test or validation split."""
+        """Each network's totals over the test or validation split; before them, those of a method's networks together
+        where they are `tested_together`."""
 
     def parameters(self) -> int:
         """Number of trainable numbers of one network."""

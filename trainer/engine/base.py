@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ from trainer.engine.variables import (
     named_weights,
 )
 from trainer.errors import TrainerError
-from trainer.methods.base import TRAIN_VIEW, Batch, Method
+from trainer.methods.base import AVERAGE_DECAY, TRAIN_VIEW, Batch, Method
 from trainer.networks import build_network
 from trainer.ops import Tensor
 from trainer.recipe import warm_up_factors
@@ -39,6 +39,13 @@ MOMENTUM = "engine/momentum"
 """Among the scalars of an epoch, where the momentum changes."""
 DRAWS = "draws/"
 """Before the names of `Method.draw` among a step's inputs."""
+
+
+class Kind(NamedTuple):
+    """What tells a step's programs apart: which networks learn, and the stage of the pass."""
+
+    learns: tuple[bool, ...]
+    stage: str = ""
 
 
 class BaseEngine(ImageFeed, ABC):
@@ -71,8 +78,8 @@ class BaseEngine(ImageFeed, ABC):
         names = (config.augmentation if view == TRAIN_VIEW else view for view in method.views)
         self._augmentations = tuple(AUGMENTATIONS[name] for name in names)
         self._learned = method.learned(data.num_samples, data.num_classes)
-        self._sum_keys: dict[tuple[bool, ...], tuple[str, ...]] = {}
-        """The sums of a step in the order in which it gives them, by what learns; known once it is traced."""
+        self._sum_keys: dict[Kind, tuple[str, ...]] = {}
+        """The sums of a step in the order in which it gives them; known once it is traced."""
         self._epoch = (0, 0)
         """Run and epoch under way."""
 
@@ -118,16 +125,16 @@ class BaseEngine(ImageFeed, ABC):
         """What goes to the device at a time, of (steps, B) indices and (steps, …) inputs: for `_train_piece`."""
 
     @abstractmethod
-    def _compile_piece(self, learns: tuple[bool, ...], schedule: dict[str, Tensor], *piece: Any) -> None:
+    def _compile_piece(self, kind: Kind, schedule: dict[str, Tensor], *piece: Any) -> None:
         """Compile what `_train_piece` runs, and train nothing."""
 
     @abstractmethod
-    def _train_piece(self, learns: tuple[bool, ...], schedule: dict[str, Tensor], *piece: Any) -> Tensor:
+    def _train_piece(self, kind: Kind, schedule: dict[str, Tensor], *piece: Any) -> Tensor:
         """Train on a piece; at least as many rows as it has steps, each the sums of a step."""
 
     @abstractmethod
     def _evaluate_batch(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
-        """Each network's `step.evaluation_sums`."""
+        """`step.evaluations`."""
 
     @abstractmethod
     def _predict_batch(self, number: int, images: Tensor) -> Tensor:
@@ -224,11 +231,17 @@ class BaseEngine(ImageFeed, ABC):
         for generator, seed in zip(generators, seeds, strict=True):
             self._set(generator.state, seed)
 
-    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
-        everyone = (True,) * len(self.networks)
+    def prepare(
+        self,
+        indices: np.ndarray,
+        schedule: dict[str, float],
+        learns: tuple[bool, ...] | None = None,
+        stage: str = "",
+    ) -> None:
+        kind = Kind(learns or (True,) * len(self.networks), stage)
         with out_of_memory(*self.memory_errors), self._arithmetic():
             piece = next(self._pieces(indices, self._inputs(0, *indices.shape)))
-            self._compile_piece(everyone, self._scalars(schedule), *piece)
+            self._compile_piece(kind, self._scalars(schedule), *piece)
 
     def train(
         self,
@@ -236,15 +249,16 @@ class BaseEngine(ImageFeed, ABC):
         schedule: dict[str, float],
         first_step: int = 0,
         learns: tuple[bool, ...] | None = None,
+        stage: str = "",
     ) -> dict[str, np.ndarray]:
-        learns = learns or (True,) * len(self.networks)
+        kind = Kind(learns or (True,) * len(self.networks), stage)
         with out_of_memory(*self.memory_errors), self._arithmetic():
             scalars = self._scalars(schedule)
             parts: list[Any] = []
             for piece in self._pieces(indices, self._inputs(first_step, *indices.shape)):
-                self._collect(parts, self._train_piece(learns, scalars, *piece))
+                self._collect(parts, self._train_piece(kind, scalars, *piece))
             sums = np.concatenate(self._fetch(parts))[: len(indices)]
-        return dict(zip(self._sum_keys[learns], sums.T, strict=True))
+        return dict(zip(self._sum_keys[kind], sums.T, strict=True))
 
     def _inputs(self, first_step: int, steps: int, batch_size: int) -> dict[str, np.ndarray]:
         """What each step is given beside its indices, (steps, …) each, a function of (seed, run, epoch, step)."""
@@ -265,7 +279,7 @@ class BaseEngine(ImageFeed, ABC):
             inputs |= {f"{DRAWS}{name}": np.stack([part[name] for part in draws]) for name in draws[0]}
         return inputs
 
-    def _batch(self, labels: Tensor, images: Tensor, inputs: dict[str, Tensor], learns: tuple[bool, ...]) -> Batch:
+    def _batch(self, labels: Tensor, images: Tensor, inputs: dict[str, Tensor], kind: Kind) -> Batch:
         """What a step is given, of (B, H, W, C) uint8 images and its inputs."""
         views = []
         for view, augmentation in enumerate(self._augmentations):
@@ -274,7 +288,7 @@ class BaseEngine(ImageFeed, ABC):
                 seen = augmentation.apply(ops.cast(images, "float32"), inputs[f"{NUMBERS}{view}"])
             views.append(standardise(seen))
         draws = {name.removeprefix(DRAWS): value for name, value in inputs.items() if name.startswith(DRAWS)}
-        return Batch(labels, tuple(views), draws, learns)
+        return Batch(labels, tuple(views), draws, kind.learns, kind.stage)
 
     def predict(self, number: int) -> np.ndarray:
         count, size = self.data.num_samples, EVALUATION_BATCH
@@ -294,6 +308,15 @@ class BaseEngine(ImageFeed, ABC):
     def is_shared(self, key: str) -> bool:
         """Whether a memory of this name is the same for all samples."""
         return key in self.method.shared or (key in self._learned and self._learned[key].shared)
+
+    @property
+    def _epochs_differ(self) -> bool:
+        """Whether an epoch may have another number of steps than the one before: no program may depend on it then."""
+        return len(self.method.stages) > 1
+
+    def _average_decay(self, schedule: dict[str, Tensor]) -> Tensor | float:
+        """The decay of the averages of the weights in this epoch."""
+        return schedule.get(AVERAGE_DECAY, self.method.average_decay or 0.0)
 
     def _scalars(self, schedule: dict[str, float]) -> dict[str, Tensor]:
         if self._momentum_changes:
@@ -322,7 +345,7 @@ class BaseEngine(ImageFeed, ABC):
             for images, labels in self._held_out.get(split) or self._held_out_on_device(split):
                 self._collect(results, self._evaluate_batch(images, labels))
             batches = self._fetch(results)
-        return [evaluation_totals([batch[number] for batch in batches]) for number in range(len(self.networks))]
+        return [evaluation_totals(list(of_each)) for of_each in zip(*batches, strict=True)]
 
     def _held_out_on_device(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in self.held_out_batches(split):

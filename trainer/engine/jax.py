@@ -23,10 +23,10 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import LEARNING_RATE, BaseEngine, out_of_memory
+from trainer.engine.base import LEARNING_RATE, BaseEngine, Kind, out_of_memory
 from trainer.engine.compilation_cache import keep_compiled
 from trainer.engine.jax_learner import Learner, TracedNetwork, Values
-from trainer.engine.step import averaged, descended, evaluation_sums, run_method, standardise
+from trainer.engine.step import averaged, descended, evaluations, run_method, standardise
 from trainer.engine.variables import Variable
 from trainer.errors import TrainerError
 from trainer.methods.base import Method, Tensor
@@ -47,8 +47,10 @@ class JaxEngine(BaseEngine):
         self._cache_notices = keep_compiled()
         super().__init__(config, method, data, on_cpu=self._device.platform == "cpu")
         self.device = f"CPU, {usable_processors()} cores" if self.on_cpu else f"GPU, {self._device.device_kind}"
-        # Streamed images come a block at a time, and the last block may be a short one: a step at a time has one shape
-        self._scan = (not self.on_cpu and not self.streams) if scan is None else scan
+        # Streamed images come a block at a time, and the last block may be a short one, as may an epoch be of a method
+        # whose epochs differ: a step at a time has one shape
+        one_length = not self.streams and not self._epochs_differ
+        self._scan = (not self.on_cpu and one_length) if scan is None else scan
         # The values of Keras' variables, by name, and the memory
         named = list(self._named_variables())
         self._names = {id(variable): name for name, variable in named}
@@ -63,10 +65,9 @@ class JaxEngine(BaseEngine):
         self._gather = jax.jit(_taken)
         self._test = jax.jit(self._test_batch, compiler_options=self._options)
         self._probabilities = jax.jit(self._classify, static_argnums=0, compiler_options=self._options)
-        self._programs: dict[tuple[bool, ...], Any] = {}
-        """By what learns."""
+        self._programs: dict[Kind, Any] = {}
         self._compiled: dict[tuple[Any, ...], Any] = {}
-        """The same compiled, by what learns and the shape of the rows."""
+        """The same compiled, by kind and the shape of the rows."""
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -121,12 +122,12 @@ class JaxEngine(BaseEngine):
         with jax.threefry_partitionable(False), jax.default_matmul_precision(products):
             yield
 
-    def _program(self, learns: tuple[bool, ...]) -> Any:
-        """What trains on a piece in which some networks learn."""
-        if learns not in self._programs:
-            advance = partial(self._train_steps if self._scan else self._train_one, learns)
-            self._programs[learns] = jax.jit(advance, donate_argnums=0, compiler_options=self._options)
-        return self._programs[learns]
+    def _program(self, kind: Kind) -> Any:
+        """What trains on a piece."""
+        if kind not in self._programs:
+            advance = partial(self._train_steps if self._scan else self._train_one, kind)
+            self._programs[kind] = jax.jit(advance, donate_argnums=0, compiler_options=self._options)
+        return self._programs[kind]
 
     def _pieces(self, indices: np.ndarray, inputs: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
         """The arguments of `_train_steps` or `_train_one` after the schedule."""
@@ -160,12 +161,12 @@ class JaxEngine(BaseEngine):
                     yield part_inputs, self._put(block[number : number + 1]), self._put(images[number : number + 1])
             start += len(block)
 
-    def _compile_piece(self, learns: tuple[bool, ...], schedule: Values, *piece: Any) -> None:
-        lowered = self._program(learns).lower(self._state, self._labels, schedule, *piece)
-        self._compiled[learns, piece[1].shape] = lowered.compile()
+    def _compile_piece(self, kind: Kind, schedule: Values, *piece: Any) -> None:
+        lowered = self._program(kind).lower(self._state, self._labels, schedule, *piece)
+        self._compiled[kind, piece[1].shape] = lowered.compile()
 
-    def _train_piece(self, learns: tuple[bool, ...], schedule: Values, *piece: Any) -> Tensor:
-        advance = self._compiled.get((learns, piece[1].shape)) or self._program(learns)
+    def _train_piece(self, kind: Kind, schedule: Values, *piece: Any) -> Tensor:
+        advance = self._compiled.get((kind, piece[1].shape)) or self._program(kind)
         self._state, sums = advance(self._state, self._labels, schedule, *piece)
         return sums
 
@@ -179,7 +180,7 @@ class JaxEngine(BaseEngine):
 
     def _train_steps(
         self,
-        learns: tuple[bool, ...],
+        kind: Kind,
         state: State,
         labels: Values,
         schedule: Values,
@@ -198,13 +199,13 @@ class JaxEngine(BaseEngine):
             part_inputs, row, place = mini_batch
             # Kept apart from what is computed of them, which is then the same wherever they come from
             gathered = jax.lax.optimization_barrier(_taken(images, place))
-            return self._train_step(learns, state, labels, schedule, part_inputs, row, gathered)
+            return self._train_step(kind, state, labels, schedule, part_inputs, row, gathered)
 
         return jax.lax.scan(step, state, (inputs, rows, places))
 
     def _train_one(
         self,
-        learns: tuple[bool, ...],
+        kind: Kind,
         state: State,
         labels: Values,
         schedule: Values,
@@ -214,12 +215,12 @@ class JaxEngine(BaseEngine):
     ) -> tuple[State, Tensor]:
         """The same for s = 1, and (1, B, H, W, C) images: streamed or gathered, they go through the same program."""
         part_inputs = {name: values[0] for name, values in inputs.items()}
-        state, sums = self._train_step(learns, state, labels, schedule, part_inputs, rows[0], images[0])
+        state, sums = self._train_step(kind, state, labels, schedule, part_inputs, rows[0], images[0])
         return state, sums[None]
 
     def _train_step(
         self,
-        learns: tuple[bool, ...],
+        kind: Kind,
         state: State,
         labels: Values,
         schedule: Values,
@@ -235,7 +236,7 @@ class JaxEngine(BaseEngine):
         # Gather
         values, memory = state
         labels = {name: _taken(whole, row) for name, whole in labels.items()}
-        batch = self._batch(labels["given"], images, inputs, learns)
+        batch = self._batch(labels["given"], images, inputs, kind)
         rows = {key: whole if self.is_shared(key) else _taken(whole, row) for key, whole in memory.items()}
 
         # Forward, and the method's choice and losses
@@ -254,7 +255,7 @@ class JaxEngine(BaseEngine):
         losses, backward, (new_rows, sums, fixed) = jax.vjp(losses_of, weights, learned, has_aux=True)
         # Backward: each network by its own loss
         values = {**values, **fixed}
-        learning = [number for number, learner in enumerate(self._learners) if learns[number]]
+        learning = [number for number, learner in enumerate(self._learners) if kind.learns[number]]
         for place, number in enumerate(learning):
             this_loss = tuple(jnp.full_like(loss, float(other == place)) for other, loss in enumerate(losses))
             gradients = backward(this_loss)[0][number]
@@ -271,13 +272,13 @@ class JaxEngine(BaseEngine):
                 rate = schedule[declared.learning_rate]
                 new_rows[name] = descended(learned[name], by_learned[name], rate, declared)
         for number, average in enumerate(self._averages):
-            if learns[number]:
+            if kind.learns[number]:
                 pairs = zip(average.trainable, self._learners[number].trainable, strict=True)
-                decay = self.method.average_decay or 0.0
+                decay = self._average_decay(schedule)
                 values |= {name: averaged(values[name], values[source], decay) for name, source in pairs}
         # Write back; no row stands twice in a mini-batch, so that their order does not matter
         memory = {**memory, **{key: self._written(memory[key], key, row, rows) for key, rows in new_rows.items()}}
-        self._sum_keys[learns] = tuple(sums)
+        self._sum_keys[kind] = tuple(sums)
         return (values, memory), jnp.stack(list(sums.values()))
 
     def _written(self, whole: Tensor, key: str, row: Tensor, values: Tensor) -> Tensor:
@@ -291,10 +292,8 @@ class JaxEngine(BaseEngine):
 
     def _test_batch(self, values: Values, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         inputs = standardise(images)
-        return [
-            evaluation_sums(labels, learner.classify(values, inputs), self.data.num_classes)
-            for learner in self._learners
-        ]
+        logits = [learner.classify(values, inputs) for learner in self._learners]
+        return evaluations(self.method, labels, logits, self.data.num_classes)
 
 
 def _part(inputs: dict[str, np.ndarray], start: int, count: int) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,23 @@ from trainer.methods.base import Tensor
 PREDICTION_BATCH = 500
 
 
-def predict(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) -> np.ndarray:
-    """(N, K) float32 probabilities: the softmax of a network's logits, in inference mode.
+def predict(networks: Sequence[Any], images: Images, batch_size: int = PREDICTION_BATCH) -> np.ndarray:
+    """(N, K) float32 probabilities: the softmax of the mean of networks' logits, in inference mode.
 
     Args:
-        network: a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits, as `weights.load_network`
-            gives it. images: (N, H, W, C) uint8, as the records have them, read `batch_size` at a time; they are
-            standardised here as in training.
+        networks: one or more, each a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits, as
+            `weights.load_network` gives it.
+        images: (N, H, W, C) uint8, as the records have them, read `batch_size` at a time; they are standardised here as
+            in training.
     """
     from trainer import ops
 
-    batches = [np.asarray(ops.convert_to_numpy(ops.softmax(p, axis=-1))) for p in logits(network, images, batch_size)]
-    return np.concatenate([np.empty((0, int(network.output_shape[-1])), np.float32), *batches])
+    together = zip(*(logits(network, images, batch_size) for network in networks), strict=True)
+    batches = [
+        np.asarray(ops.convert_to_numpy(ops.softmax(sum(parts[1:], parts[0]) / len(parts), axis=-1)))
+        for parts in together
+    ]
+    return np.concatenate([np.empty((0, int(networks[0].output_shape[-1])), np.float32), *batches])
 
 
 def logits(network: Any, images: Images, batch_size: int = PREDICTION_BATCH) -> Iterator[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from trainer import ops
@@ -74,8 +76,10 @@ def run_method(
     sums = _sums(step, batch.labels, clean_labels, predictions)
     if type(method).epoch_passes is not Method.epoch_passes:
         # An epoch has mini-batches from which not all networks learn: each has a number of samples of its own
-        count = sums.pop("samples")
-        sums |= {f"samples{suffix(number)}": count * learns for number, learns in enumerate(batch.learns)}
+        for name in ("samples", "truly_clean"):
+            count = sums.pop(name, None)
+            if count is not None:
+                sums |= {f"{name}{suffix(number)}": count * learns for number, learns in enumerate(batch.learns)}
     return step, new_rows, sums
 
 
@@ -141,6 +145,28 @@ def suffix(network: int) -> str:
 
 def _count(mask: Tensor) -> Tensor:
     return ops.sum(ops.cast(mask, "float32"))
+
+
+def evaluation_suffixes(method: Method | type[Method]) -> tuple[str, ...]:
+    """What marks the figures of an evaluation, the headline's first, as `evaluations` has them."""
+    if method.tested_together:
+        return ("", *(f"_{number + 1}" for number in range(method.num_networks)))
+    return tuple(map(suffix, range(method.num_networks)))
+
+
+def evaluations(
+    method: Method, labels: Tensor, all_logits: Sequence[Tensor], num_classes: int
+) -> list[dict[str, Tensor]]:
+    """`evaluation_sums` of each network, and before them of all together where the method is `tested_together`.
+
+    Together they have the mean of their logits, which predicts what the sum predicts; the loss is the mean's, as in the
+    authors' code of ELR+.
+
+    Args:
+        all_logits: (B, K) of each network.
+    """
+    together = [sum(all_logits[1:], all_logits[0]) / len(all_logits)] if method.tested_together else []
+    return [evaluation_sums(labels, logits, num_classes) for logits in (*together, *all_logits)]
 
 
 def evaluation_sums(labels: Tensor, logits: Tensor, num_classes: int) -> dict[str, Tensor]:

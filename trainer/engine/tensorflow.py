@@ -17,12 +17,15 @@ from datatools.processors import usable_processors
 from trainer.config import RunConfig, gpu_number
 from trainer.data import TrainingData
 from trainer.engine import quiet_stderr
-from trainer.engine.base import LEARNING_RATE, MOMENTUM, BaseEngine, out_of_memory
-from trainer.engine.step import averaged, descended, evaluation_sums, run_method, standardise
+from trainer.engine.base import LEARNING_RATE, MOMENTUM, BaseEngine, Kind, out_of_memory
+from trainer.engine.step import averaged, descended, evaluations, run_method, standardise
 from trainer.engine.variables import Network, Optimizer, Variable, moving_statistics
 from trainer.errors import TrainerError
 from trainer.methods.base import Method
 from trainer.networks.layers import batch_norm_over
+
+STEPS_A_CALL = 32
+"""How many steps a compiled call holds where the number of steps differs from epoch to epoch."""
 
 
 class Program(NamedTuple):
@@ -48,21 +51,20 @@ class TensorFlowEngine(BaseEngine):
             memory = self.start_memory()
             self._memory_dtypes = {key: values.dtype for key, values in memory.items()}
             self._memory = {key: tf.Variable(_stored(values), name=key) for key, values in memory.items()}
-        self._steps = 0
+        self._steps = STEPS_A_CALL if self._epochs_differ else 0
         """How many steps a compiled call holds; a shorter one is filled up, and stops early."""
         self._trace(self.compiles)
 
     def _trace(self, compile: bool) -> None:
         self._test = tf.function(self._test_batch, autograph=False, jit_compile=compile, reduce_retracing=not compile)
         self._probabilities = tf.function(self._classify, jit_compile=compile, reduce_retracing=not compile)
-        self._programs: dict[tuple[bool, ...], Program] = {}
-        """By what learns."""
+        self._programs: dict[Kind, Program] = {}
 
-    def _program(self, learns: tuple[bool, ...]) -> Program:
-        """What trains on the mini-batches of a call, in which some networks learn."""
-        if learns not in self._programs:
+    def _program(self, kind: Kind) -> Program:
+        """What trains on the mini-batches of a call."""
+        if kind not in self._programs:
             # the step is a function of its own, so that it is traced once
-            train_step = partial(self._train_step, learns=learns)
+            train_step = partial(self._train_step, kind=kind)
             step = tf.function(train_step, autograph=False, reduce_retracing=not self.compiles)
             loop = self._train_images if self.streams else self._train_steps
 
@@ -72,8 +74,8 @@ class TensorFlowEngine(BaseEngine):
             # XLA wants every shape known, and so one compilation a shape; a plain graph takes all shapes in one trace
             signature = None if self.compiles else self._signature()
             epoch = tf.function(train, jit_compile=self.compiles, input_signature=signature)
-            self._programs[learns] = Program(epoch, step)
-        return self._programs[learns]
+            self._programs[kind] = Program(epoch, step)
+        return self._programs[kind]
 
     def _signature(self) -> list[Any]:
         indices, steps = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
@@ -117,10 +119,17 @@ class TensorFlowEngine(BaseEngine):
     def _pieces(self, indices: np.ndarray, inputs: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
         """The arguments of `_program`, but for the schedule, which comes after the third."""
         start = 0
-        for block, *images in self.blocks(indices) if self.streams else [(indices,)]:
+        whole = [(part,) for part in self._calls(indices)]
+        for block, *images in self.blocks(indices) if self.streams else whole:
             part = {name: self._filled(values[start : start + len(block)]) for name, values in inputs.items()}
             start += len(block)
             yield self._filled(block), self._put(np.int32(len(block))), part, *map(self._filled, images)
+
+    def _calls(self, indices: np.ndarray) -> list[np.ndarray]:
+        """The mini-batches of each compiled call: all of them, or where epochs differ so many at a time."""
+        if not (self.compiles and self._epochs_differ):
+            return [indices]
+        return [indices[start : start + STEPS_A_CALL] for start in range(0, len(indices), STEPS_A_CALL)]
 
     def _filled(self, values: np.ndarray) -> tf.Tensor:
         """A call's (steps, …) values.
@@ -133,14 +142,14 @@ class TensorFlowEngine(BaseEngine):
             values = np.concatenate([values, np.repeat(values[-1:], self._steps - len(values), axis=0)])
         return self._put(values)
 
-    def _compile_piece(self, learns: tuple[bool, ...], schedule: dict[str, tf.Tensor], *piece: Any) -> None:
+    def _compile_piece(self, kind: Kind, schedule: dict[str, tf.Tensor], *piece: Any) -> None:
         # A program is compiled when it is first called, and how many steps it makes is an argument
         indices, _, *others = piece
-        self._train_piece(learns, schedule, indices, self._put(np.int32(0)), *others)
+        self._train_piece(kind, schedule, indices, self._put(np.int32(0)), *others)
 
-    def _train_piece(self, learns: tuple[bool, ...], schedule: dict[str, tf.Tensor], *piece: Any) -> tf.Tensor:
+    def _train_piece(self, kind: Kind, schedule: dict[str, tf.Tensor], *piece: Any) -> tf.Tensor:
         indices, steps, inputs, *images = piece
-        return self._program(learns).epoch(indices, steps, inputs, schedule, *images)
+        return self._program(kind).epoch(indices, steps, inputs, schedule, *images)
 
     def _predict_batch(self, number: int, images: tf.Tensor) -> tf.Tensor:
         return self._probabilities(number, images)
@@ -184,19 +193,19 @@ class TensorFlowEngine(BaseEngine):
         inputs: dict[str, tf.Tensor],
         schedule: dict[str, tf.Tensor],
         images: tf.Tensor,
-        learns: tuple[bool, ...],
+        kind: Kind,
     ) -> tf.Tensor:
         """One mini-batch; its sums as one vector, in the order of `_sum_keys`."""
         # Gather
         labels = {name: tf.gather(values, index) for name, values in self._labels.items()}
-        batch = self._batch(labels["given"], images, inputs, learns)
+        batch = self._batch(labels["given"], images, inputs, kind)
         rows = {key: tf.cast(self._rows(key, index), self._memory_dtypes[key]) for key in self._memory}
         learned = {name: rows[name] for name in self._learned}
         # Forward, and the method's choice and losses
         networks = tuple(
             TracedNetwork(network, *self.averages[number : number + 1]) for number, network in enumerate(self.networks)
         )
-        with tf.GradientTape(persistent=sum(learns) > 1 or bool(learned)) as tape:
+        with tf.GradientTape(persistent=sum(kind.learns) > 1 or bool(learned)) as tape:
             tape.watch(list(learned.values()))
             step, new_rows, sums = run_method(self.method, batch, labels.get("clean"), networks, rows, schedule)
             whole_loss = sum(loss for loss in step.losses if loss is not None) if learned else None
@@ -212,14 +221,14 @@ class TensorFlowEngine(BaseEngine):
             gradient = tape.gradient(whole_loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             declared = self._learned[name]
             new_rows[name] = descended(values, gradient, schedule[declared.learning_rate], declared)
-        for average, network, learning in zip(self.averages, self.networks, learns, strict=False):
+        for average, network, learning in zip(self.averages, self.networks, kind.learns, strict=False):
             for kept, variable in zip(average.trainable_variables, network.trainable_variables, strict=True):
                 if learning:
-                    kept.assign(averaged(kept.value, variable.value, self.method.average_decay or 0.0))
+                    kept.assign(averaged(kept.value, variable.value, self._average_decay(schedule)))
         # Write back
         for key, values in new_rows.items():
             self._write(key, index, values)
-        self._sum_keys[learns] = tuple(sums)
+        self._sum_keys[kind] = tuple(sums)
         return tf.stack(list(sums.values()))
 
     def _rows(self, key: str, index: tf.Tensor) -> tf.Tensor:
@@ -248,9 +257,8 @@ class TensorFlowEngine(BaseEngine):
 
     def _test_batch(self, images: tf.Tensor, labels: tf.Tensor) -> list[dict[str, tf.Tensor]]:
         inputs = standardise(images)
-        return [
-            evaluation_sums(labels, network(inputs, training=False), self.data.num_classes) for network in self.networks
-        ]
+        logits = [tf.cast(network(inputs, training=False), tf.float32) for network in self.networks]
+        return evaluations(self.method, labels, logits, self.data.num_classes)
 
     def _classify(self, number: int, images: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(TracedNetwork(self.networks[number]).evaluate(standardise(images)))

@@ -9,7 +9,9 @@ from trainer.methods.bootstrapping import Bootstrapping
 from trainer.methods.co_teaching import CoTeaching
 from trainer.methods.co_teaching_plus import CoTeachingPlus
 from trainer.methods.default import Default
+from trainer.methods.dividemix import DivideMix
 from trainer.methods.elr import Elr
+from trainer.methods.elr_plus import ElrPlus
 from trainer.methods.forward import Forward
 from trainer.methods.gce import Gce
 from trainer.methods.jocor import Jocor
@@ -37,5 +39,7 @@ METHODS: dict[str, type[Method]] = {
         Forward,
         Mixup,
         Sop,
+        ElrPlus,
+        DivideMix,
     )
 }

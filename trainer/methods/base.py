@@ -29,6 +29,10 @@ MatrixSource = Literal["none", "true", "file", "anchors"]
 """Where the transition matrix of a method is from: it has none, the manifest's, a file's, or its own estimate."""
 TRAIN_VIEW = "train"
 """The view of an image that the run's augmentation makes."""
+SAMPLINGS = ("permutation", "independent", "balanced")
+"""How the run's mini-batches may be drawn (`trainer.data.epoch_batches`)."""
+AVERAGE_DECAY = "average_decay"
+"""The name in the schedule under which the decay of `Method.average_decay` changes with the epoch."""
 
 
 class Network(Protocol):
@@ -53,7 +57,8 @@ class Network(Protocol):
     def averaged(self, images: Tensor) -> Tensor:
         """Logits of the moving average of the weights (`Method.average_decay`), in training mode, without a gradient.
 
-        The average has batch-norm statistics of its own.
+        Batch norm normalises by the mini-batch, as in the authors' code of ELR+; the average's moving statistics, which
+        are its own, are kept and never used.
         """
 
 
@@ -63,12 +68,14 @@ class Batch(NamedTuple):
     Attributes:
         labels: (B,) int32 given labels. views: (B, H, W, C) float32 images, one for each of `Method.views`.
         draws: what `Method.draw` gave for this step. learns: whether each network learns in this pass.
+        stage: the pass's, one of `Method.stages`.
     """
 
     labels: Tensor
     views: tuple[Tensor, ...]
     draws: dict[str, Tensor]
     learns: tuple[bool, ...]
+    stage: str = ""
 
 
 class Step(NamedTuple):
@@ -117,12 +124,15 @@ class Pass(NamedTuple):
     """A part of an epoch: mini-batches, and the networks that learn from them.
 
     Attributes:
-        indices: (steps, B) int32, rows of samples; no row stands twice in a mini-batch.
+        indices: (steps, B) int32, rows of samples; no row stands twice in a mini-batch. B is the same in all passes of
+            a run, and need not be the run's batch size.
         learns: for each network, whether it learns.
+        stage: one of `Method.stages`.
     """
 
     indices: np.ndarray
     learns: tuple[bool, ...]
+    stage: str = ""
 
 
 Predict = Callable[[int], np.ndarray]
@@ -138,6 +148,13 @@ class Method:
     paper: ClassVar[str]
     """Where the method comes from: authors, title, venue."""
     num_networks: ClassVar[int] = 1
+    tested_together: ClassVar[bool] = False
+    """Whether its networks classify by the sum of their logits: the headline errors are then those of all together."""
+    stages: ClassVar[tuple[str, ...]] = ("",)
+    """Names of what its steps may be: a step is compiled for each, and sees which in `Batch.stage`. Of more than one,
+    epochs may differ in their passes, so that no time is foretold from the first one."""
+    samplings: ClassVar[tuple[str, ...]] = SAMPLINGS
+    """With which `--sampling` its passes can be made."""
     shared: ClassVar[tuple[str, ...]] = ()
     """Names of the memory that are not a row a sample, but the same for all; a step finds them whole."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
@@ -183,13 +200,24 @@ class Method:
         return (TRAIN_VIEW,)
 
     @property
+    def relative_cost(self) -> float:
+        """How many times Default's an epoch costs, at most, by the passes through networks that it takes.
+
+        A forward pass is a third of a forward and a backward one. Sweeps foretell their time by it.
+        """
+        return float(self.num_networks)
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know about these settings before they are run, a line each."""
         return ()
 
     @property
     def average_decay(self) -> float | None:
-        """Decay of a moving average of each network's weights, taken after each step; None for no average."""
+        """Decay of a moving average of each network's weights, taken after each step; None for no average.
+
+        Where `schedule` has AVERAGE_DECAY, that is the epoch's.
+        """
         return None
 
     @property

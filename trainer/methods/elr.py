@@ -35,6 +35,7 @@ class Elr(Method):
         default=3.0,
         source="ELR's code, for CIFAR-10",
         minimum=0,
+        by_noise=True,
     )
     target_momentum: float = setting(
         "Share of a sample's target that stays at each visit, β, in [0, 1); 0.9 for CIFAR-100 and for asymmetric "
@@ -43,6 +44,7 @@ class Elr(Method):
         source="ELR's code, for CIFAR-10",
         minimum=0,
         below=1,
+        by_noise=True,
     )
 
     name = "elr"

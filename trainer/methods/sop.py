@@ -80,6 +80,10 @@ class Sop(Method):
     def views(self) -> tuple[str, ...]:
         return (TRAIN_VIEW, "randaugment") if self.consistency else (TRAIN_VIEW,)
 
+    @property
+    def relative_cost(self) -> float:
+        return float(len(self.views))
+
     def learned(self, num_samples: int, num_classes: int) -> dict[str, Learned]:
         return {
             "u": Learned(np.full((num_samples, 1), START, np.float32), "u_learning_rate"),

@@ -105,8 +105,8 @@ def _ledger_notes(panel: Panel) -> list[str]:
     if any(row.beyond_given_labels for row in panel.rows):
         notes.append(
             f"{MARK} was told more: the true noise rate or transition matrix, which only clean labels give, or one by "
-            "hand or from a file, which may be the true one. Its errors are comparable with those of other marked rows "
-            "alone."
+            "hand or from a file, which may be the true one; or settings that were chosen for this noise or may have "
+            "been. Its errors are comparable with those of other marked rows alone."
         )
     if any(NOT_RECORDED in row.ledger_words for row in panel.rows):
         notes.append(f"{NOT_RECORDED.capitalize()}: the run is of a version that did not write down what it was told.")

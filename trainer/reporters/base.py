@@ -29,7 +29,9 @@ class RunPlan:
         directory: the run's.
         device: in words. streams: whether images come from the host step by step.
         parameters: trainable numbers of one network. runs: how often the method trains.
-        steps_per_epoch: mini-batches.
+        steps_per_epoch: mini-batches of all passes; of the first epoch where `epochs_differ`.
+        images_per_step: in a mini-batch.
+        epochs_differ: whether later epochs may have another number of steps (`Method.stages`).
         notices: what the user should know, a line each.
         compile_seconds: what compiling the training step took; None where nothing is compiled.
         seconds: estimate for the whole run, also when a part of it is done; None where nothing was timed.
@@ -46,10 +48,12 @@ class RunPlan:
     parameters: int
     runs: int
     steps_per_epoch: int
+    images_per_step: int
     notices: tuple[str, ...] = ()
     compile_seconds: float | None = None
     seconds: float | None = None
     rows: tuple[EpochRow, ...] = ()
+    epochs_differ: bool = False
 
     @property
     def epochs(self) -> int:
@@ -57,9 +61,9 @@ class RunPlan:
         return self.runs * self.config.epochs
 
     @property
-    def steps(self) -> int:
-        """Mini-batches of the whole run."""
-        return self.epochs * self.steps_per_epoch
+    def steps(self) -> int | None:
+        """Mini-batches of the whole run; None where that is not known before."""
+        return None if self.epochs_differ else self.epochs * self.steps_per_epoch
 
     @property
     def epochs_done(self) -> int:

@@ -111,10 +111,11 @@ def _bar_stream() -> TextIO | None:
 
 
 def _test_error(row: EpochRow) -> str:
-    second = row.metrics.get("test_error_2")
-    return f"test error {row.value('test_error'):.2%}" + (
-        f" (second network {second:.2%})" if second is not None else ""
-    )
+    first, second = (row.metrics.get(f"test_error_{number}") for number in (1, 2))
+    text = f"test error {row.value('test_error'):.2%}"
+    if second is None:
+        return text
+    return f"{text} (second network {second:.2%})" if first is None else f"{text} (each {first:.2%}, {second:.2%})"
 
 
 def _validation_error(row: EpochRow) -> str:
@@ -216,10 +217,11 @@ def _extent(plan: RunPlan) -> str:
     """How much there is to train, from where on, and for how long."""
     config = plan.config
     times = f"{plan.runs} runs x " if plan.runs > 1 else ""
-    whole = (
-        f"{times}{config.epochs} epochs x {plan.steps_per_epoch:,} steps of {config.batch_size} images = "
-        f"{plan.steps:,} steps"
-    )
+    of_epoch = f"{plan.steps_per_epoch:,} steps of {plan.images_per_step} images"
+    if plan.steps is None:
+        whole = f"{times}{config.epochs} epochs, the first of {of_epoch}"
+    else:
+        whole = f"{times}{config.epochs} epochs x {of_epoch} = {plan.steps:,} steps"
     left = plan.seconds_left
     if not plan.epochs_done:
         return whole if left is None else f"{whole}, about {duration(left)} here"

@@ -24,10 +24,10 @@ from trainer.sweep.grid import Cell, Grid, value_of
 
 @dataclass(frozen=True)
 class Cost:
-    """What a cell trains: epochs of all its runs together, and forward and backward passes an epoch's step takes."""
+    """What a cell trains: epochs of all its runs together, and how many times Default's an epoch costs."""
 
     epochs: int
-    networks: int
+    relative: float
 
 
 def cost(cell: Cell) -> Cost:
@@ -38,7 +38,7 @@ def cost(cell: Cell) -> Cost:
     """
     epochs, variant = value_of(cell.settings, "epochs"), value_of(cell.settings, "variant")
     method = METHODS[cell.method].from_settings(epochs, cell.options, variant)
-    return Cost(epochs * method.num_runs, method.num_networks)
+    return Cost(epochs * method.num_runs, method.relative_cost)
 
 
 def steps_per_epoch(cell: Cell, samples: int) -> int:
@@ -73,7 +73,7 @@ def estimate_seconds(grid: Grid, cells: Sequence[Cell], root: Path, threads: int
                 measured[key] = step, start, dataset.metadata.num_records("train")
             step, start, samples = measured[key]
             needs = cost(cell)
-            total += start + needs.epochs * needs.networks * steps_per_epoch(cell, samples) * step
+            total += start + needs.epochs * needs.relative * steps_per_epoch(cell, samples) * step
     return total
 
 
@@ -109,6 +109,7 @@ def measure(request: dict[str, Any]) -> float:
     from trainer.config import resolve
     from trainer.data import load
     from trainer.engine import make_engine
+    from trainer.training.passes import first_passes
     from trainer.training.probe import TEST_TO_TRAIN_COST, probe
 
     cell = Cell(**request["cell"])
@@ -117,7 +118,7 @@ def measure(request: dict[str, Any]) -> float:
     config = resolve("default", dataset, network=cell.network, seed=cell.seed, noise_rate=0.0, **settings)
     data = load(dataset, config.validation_fraction, config.seed)
     method = config.make_method()
-    step = probe(make_engine(config, method, data), method, config, data)
+    step = probe(make_engine(config, method, data), method, config, first_passes(config, method, data)[0])
     return step * (1 + TEST_TO_TRAIN_COST * len(data.test_labels) / data.num_samples)
 
 

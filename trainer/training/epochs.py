@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from datatools.format.dataset import Dataset
-from datatools.seeding import stream
 from trainer import metrics
 from trainer.config import RunConfig
 from trainer.data import EpochOrders, TrainingData
 from trainer.engine import Engine
-from trainer.engine.step import ENGINE_ROWS, suffix
+from trainer.engine.step import ENGINE_ROWS, evaluation_suffixes
 from trainer.methods.base import Method, Pass
 from trainer.metrics import EpochRow
 from trainer.reporters.base import Reporter
 from trainer.runs.directory import CHECKPOINT_FILE, RunLog
 from trainer.runs.replacing import discard_replaced
 from trainer.training.checkpoint import Checkpoint, Place, Progress, write_checkpoint
+from trainer.training.passes import first_passes, passes_of
 from trainer.training.signals import Stop
 from trainer.training.stopping import DatasetWatch, RunStoppedError, check_finite, check_state
 
@@ -48,10 +48,15 @@ class RunSetup:
     identity: dict[str, Any]
     told: dict[str, np.ndarray]
 
+    @cached_property
+    def first_passes(self) -> Sequence[Pass]:
+        """The passes of the first epoch."""
+        return first_passes(self.config, self.method, self.data, self.told)
+
     @property
     def steps_per_epoch(self) -> int:
-        """Mini-batches."""
-        return math.ceil(self.data.num_samples / self.config.batch_size)
+        """Mini-batches of all passes; of the first epoch, where a method's epochs differ."""
+        return sum(len(part.indices) for part in self.first_passes)
 
 
 @dataclass
@@ -133,11 +138,11 @@ class Training:
             setup.engine.begin_epoch(run, epoch, setup.config.learning_rate_at(epoch))
         passes = self._passes()
         self.epoch_steps = sum(len(part.indices) for part in passes)
-        for indices, learns in self._slices(passes, done):
+        for indices, learns, stage in self._slices(passes, done):
             started = time.monotonic()
             schedule = setup.method.schedule(epoch, indices.shape[1], self.progress.noise_rate)
             step = self.progress.place.step
-            sums = setup.engine.train(indices, schedule, step, learns)
+            sums = setup.engine.train(indices, schedule, step, learns, stage)
             seconds = self.progress.seconds + (time.monotonic() - started)
             self._check_losses({f"training {key}": sums[key] for key in sums if key.startswith("loss")}, step)
             # The slice is over: a signal that came meanwhile is heard here
@@ -152,14 +157,14 @@ class Training:
     def _passes(self) -> Sequence[Pass]:
         """The passes of the epoch under way."""
         run, epoch, _ = self.progress.place
-        batches, method = self.orders.of(run, epoch), self.setup.method
-        if type(method).epoch_passes is Method.epoch_passes:
-            return method.epoch_passes(epoch, batches, {}, np.random.default_rng(0))
-        rng = np.random.Generator(stream(self.setup.config.seed, "passes", run, epoch))
-        return method.epoch_passes(epoch, batches, self._method_memory(), rng)
+        batches = self.orders.of(run, epoch)
+        # the memory comes from the device, and not for nothing
+        own = type(self.setup.method).epoch_passes is not Method.epoch_passes
+        memory = self._method_memory() if own else {}
+        return passes_of(self.setup.config, self.setup.method, run, epoch, batches, memory)
 
-    def _slices(self, passes: Sequence[Pass], done: int) -> Iterator[tuple[np.ndarray, tuple[bool, ...]]]:
-        """The epoch's mini-batches from step `done` on, and what learns from them.
+    def _slices(self, passes: Sequence[Pass], done: int) -> Iterator[Pass]:
+        """The epoch's mini-batches from step `done` on, in parts of its passes.
 
         On a CPU an epoch can take minutes: it goes in slices, so that progress shows and a signal is heard. On a GPU a
         pass goes whole.
@@ -168,7 +173,7 @@ class Training:
             rest, done = part.indices[done:], max(0, done - len(part.indices))
             size = max(1, int(CPU_SLICE_SECONDS / self.step_seconds)) if self.step_seconds else max(1, len(rest))
             for start in range(0, len(rest), size):
-                yield rest[start : start + size], part.learns
+                yield part._replace(indices=rest[start : start + size])
 
     def _check_losses(self, losses: dict[str, np.ndarray], first_step: int) -> None:
         run, epoch, _ = self.progress.place
@@ -191,9 +196,10 @@ class Training:
         confusion = {}
         for split in setup.data.held_out:
             totals = setup.engine.evaluate(split)
-            losses = {f"{split} loss{suffix(number)}": np.array([part["loss"]]) for number, part in enumerate(totals)}
+            marked = zip(evaluation_suffixes(setup.method), totals, strict=False)
+            losses = {f"{split} loss{mark}": np.array([part["loss"]]) for mark, part in marked}
             self._check_losses(losses, self.epoch_steps - 1)
-            figures |= metrics.evaluation_metrics(split, totals)
+            figures |= metrics.evaluation_metrics(split, totals, setup.method)
             confusion[split] = totals[0]["confusion"]
         counts = [sums for key, sums in progress.sums.items() if key.startswith("samples")]
         images = float(np.sum(counts, dtype=np.float64))

@@ -1,7 +1,7 @@
 """The ledger of a run: what its method knew of the labels that its rivals may not have known.
 
 It is "told" in result.json (docs/format.md). Everything in it follows from the settings and from what the method
-declares of itself: `Method.uses_noise_rate` and `Method.matrix_source`.
+declares of itself: `Method.uses_noise_rate`, `Method.matrix_source`, and the settings that are `by_noise`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Ledger:
         transition_matrix: where the one that it trained with is from.
         clean_validation_labels: "none": held-out samples keep the labels they have.
         chosen_on: by figure of result.json, what its epoch was chosen on.
+        noise_settings: the method's settings that its source chooses by the type or rate of the noise, by name.
         settings: those that are neither the preset's nor the defaults, by name, as
             plain values; of the run and of the method.
         preset: its name. reported: the figure that is published in its protocol.
@@ -47,6 +48,7 @@ class Ledger:
     noise_rate_source: RateSource
     transition_matrix: MatrixSource
     chosen_on: Mapping[str, ChosenOn]
+    noise_settings: Mapping[str, Any]
     settings: Mapping[str, Any]
     preset: str
     reported: str
@@ -68,6 +70,9 @@ class Ledger:
             noise_rate_source=_rate_source(config) if method.uses_noise_rate else "not used",
             transition_matrix=method.matrix_source,
             chosen_on=chosen_on,
+            noise_settings={
+                name: getattr(method, name) for name, declared in settings_of(type(method)).items() if declared.by_noise
+            },
             settings=_chosen_settings(config, method),
             preset=config.preset,
             reported=PRESETS[config.preset].reported,
@@ -77,12 +82,19 @@ class Ledger:
     def words(self) -> str:
         """What the method was told of the noise, as "true rate", or "" where it was told nothing."""
         parts = (_RATE_WORDS.get(self.noise_rate_source), _MATRIX_WORDS.get(self.transition_matrix))
-        return ", ".join(part for part in parts if part)
+        chosen = (f"{name.replace('_', ' ')} {_text(value)}" for name, value in self._chosen_for_noise.items())
+        return ", ".join(part for part in (*parts, *chosen) if part)
+
+    @property
+    def _chosen_for_noise(self) -> dict[str, Any]:
+        """The noise settings that are not the defaults, which were chosen for this noise or may have been."""
+        return {name: value for name, value in self.noise_settings.items() if name in self.settings}
 
     @property
     def beyond_given_labels(self) -> bool:
         """Whether the method was told what the given labels do not tell: the truth, or what may be the truth."""
-        return self.noise_rate_source in ("true", "by hand") or self.transition_matrix in ("true", "file")
+        told = self.noise_rate_source in ("true", "by hand") or self.transition_matrix in ("true", "file")
+        return told or bool(self._chosen_for_noise)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for result.json."""
@@ -109,6 +121,8 @@ class Ledger:
             noise_rate_source=source,
             transition_matrix=_known(values, "transition_matrix", MatrixSource),
             chosen_on={name: _known(chosen_on, name, ChosenOn) for name in chosen_on},
+            # runs of earlier versions do not tell
+            noise_settings=get(values, "noise_settings", dict) if "noise_settings" in values else {},
             settings=get(values, "settings", dict),
             preset=get(values, "preset", str),
             reported=get(values, "reported", str),
@@ -139,6 +153,13 @@ def _departures(
     defaults = {name: declared.default_for({**context, **values}) for name, declared in settings.items()}
     others = {name: values[name] for name in settings if values[name] != defaults[name]}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in others.items()}
+
+
+def _text(value: Any) -> str:
+    """A setting's value in a table."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _known(values: dict[str, Any], key: str, choices: Any) -> Any:

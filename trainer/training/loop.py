@@ -130,16 +130,18 @@ def _prepared(
     plan = _plan(setup, () if checkpoint is None else checkpoint.progress.rows)
     if isinstance(reporter, EarlyReporter):
         reporter.preparing(plan)
-    compile_seconds = prepare(engine, setup.method, config, data, reporter)
+    compile_seconds = prepare(engine, setup.method, config, setup.first_passes, reporter)
     end_if_stopped()
     step_seconds = None
     if engine.on_cpu:
         step_seconds = None if checkpoint is None else seconds_so_far(checkpoint.progress, setup.steps_per_epoch)
         if step_seconds is None:
             reporter.note("timing a few steps…")
-            step_seconds = probe(engine, setup.method, config, data, end_if_stopped)
+            step_seconds = probe(engine, setup.method, config, setup.first_passes[0], end_if_stopped)
     test_steps = (len(data.test_labels) + len(data.validation_ids)) / config.batch_size * TEST_TO_TRAIN_COST
-    seconds = None if step_seconds is None else plan.epochs * (setup.steps_per_epoch + test_steps) * step_seconds
+    # Of stages that are to come nothing is timed
+    foretold = step_seconds is not None and len(setup.method.stages) == 1
+    seconds = plan.epochs * (setup.steps_per_epoch + test_steps) * step_seconds if foretold and step_seconds else None
     return replace(plan, compile_seconds=compile_seconds, seconds=seconds), step_seconds
 
 
@@ -157,6 +159,9 @@ def _plan(setup: RunSetup, rows: tuple[EpochRow, ...]) -> RunPlan:
         parameters=engine.parameters(),
         runs=setup.method.num_runs,
         steps_per_epoch=setup.steps_per_epoch,
+        # the run's mini-batches may be a little smaller than was asked for; a method's own are of a size of their own
+        images_per_step=max(config.batch_size, setup.first_passes[0].indices.shape[1]),
+        epochs_differ=len(setup.method.stages) > 1,
         notices=(*setup.method.notices, *engine.notices),
         rows=rows,
     )
@@ -168,7 +173,7 @@ def _write_results(training: Training, started: float) -> dict[str, Any]:
     write_samples(setup.directory / SAMPLES_FILE, setup.data, setup.engine.memory, setup.method)
     write_arrays(setup.directory / WEIGHTS_FILE, training.weights())
     seconds = time.monotonic() - started
-    result = metrics.result(setup.config.method, progress.rows, setup.method.num_networks, progress.kept, seconds)
+    result = metrics.result(setup.config.method, progress.rows, progress.kept, seconds)
     result["told"] = Ledger.of(setup.config, setup.method).to_json()
     write_json(setup.directory / RESULT_FILE, result)
     training.reporter.finish(setup.directory, result)

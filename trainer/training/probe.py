@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from trainer.config import RunConfig
-from trainer.data import TrainingData, epoch_batches
 from trainer.engine import Engine
-from trainer.methods.base import Method
+from trainer.methods.base import Method, Pass
 from trainer.reporters.base import Reporter
 from trainer.training.checkpoint import Progress
 
@@ -29,33 +28,35 @@ def note_loading(engine: str, reporter: Reporter) -> None:
         reporter.note(f"loading {FRAMEWORKS[engine]}…")
 
 
-def prepare(engine: Engine, method: Method, config: RunConfig, data: TrainingData, reporter: Reporter) -> float | None:
-    """Compile what an epoch needs, where the engine compiles; the seconds that took."""
+def prepare(
+    engine: Engine, method: Method, config: RunConfig, passes: Sequence[Pass], reporter: Reporter
+) -> float | None:
+    """Compile what an epoch of such passes needs, in each stage, where the engine compiles; the seconds that took."""
     if not engine.compiles:
         return None
     reporter.note("compiling the training step, once")
-    indices = epoch_batches(config, data, 0, 0)
     started = time.monotonic()
-    engine.prepare(indices, method.schedule(0, indices.shape[1], config.noise_rate))
+    kinds = {(part.learns, stage): part.indices for stage in method.stages for part in passes}
+    for (learns, stage), indices in kinds.items():
+        engine.prepare(indices, method.schedule(0, indices.shape[1], config.noise_rate), learns, stage)
     return time.monotonic() - started
 
 
 def probe(
-    engine: Engine, method: Method, config: RunConfig, data: TrainingData, between: Callable[[], None] = lambda: None
+    engine: Engine, method: Method, config: RunConfig, part: Pass, between: Callable[[], None] = lambda: None
 ) -> float:
-    """Seconds a step takes here, from a few steps on networks and memory that are reset afterwards.
+    """Seconds a step of a pass takes here, from a few steps on networks and memory that are reset afterwards.
 
     Args:
         between: called where the probe can be ended, by an error that it raises.
     """
-    indices = epoch_batches(config, data, 0, 0)
-    indices = np.resize(indices, (PROBE_STEPS, indices.shape[1]))
+    indices = np.resize(part.indices, (PROBE_STEPS, part.indices.shape[1]))
     schedule = method.schedule(0, indices.shape[1], config.noise_rate)
     engine.begin_epoch(0, 0, config.learning_rate)
-    engine.train(indices, schedule)  # the first steps of a process are slower
+    engine.train(indices, schedule, 0, part.learns, part.stage)  # the first steps of a process are slower
     between()
     started = time.monotonic()
-    engine.train(indices, schedule)
+    engine.train(indices, schedule, 0, part.learns, part.stage)
     between()
     return (time.monotonic() - started) / PROBE_STEPS
 

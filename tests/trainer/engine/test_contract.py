@@ -109,22 +109,51 @@ def test_in_a_pass_only_the_networks_that_learn_change(engine_of: Engines) -> No
     assert engine.memory["visited"].tolist() == [2] * BATCH + [0] * (COUNT - BATCH)
 
 
-def test_an_average_follows_the_weights(engine_of: Engines) -> None:
-    engine = engine_of("averages")
+@pytest.mark.parametrize("name", ["averages", "decays"])
+def test_an_average_follows_the_weights(name: str, engine_of: Engines) -> None:
+    engine = engine_of(name)
     average = [values.astype(np.float64) for values in weights_of(engine)]
     for values, start in zip(weights_of(engine, "average_1"), average, strict=True):
         np.testing.assert_array_equal(values, start.astype(np.float32))
     for step in range(4):
-        engine.begin_epoch(0, 0, 0.05)
-        engine.train(np.arange(BATCH, dtype=np.int32)[None] + step, {}, first_step=step)
-        average = [DECAY * old + (1 - DECAY) * new for old, new in zip(average, weights_of(engine), strict=True)]
+        engine.begin_epoch(0, step, 0.05)
+        schedule = engine.method.schedule(step, BATCH, 0.25)
+        decay = DECAY * (step + 1) / 4 if name == "decays" else DECAY
+        engine.train(np.arange(BATCH, dtype=np.int32)[None] + step, schedule)
+        average = [decay * old + (1 - decay) * new for old, new in zip(average, weights_of(engine), strict=True)]
     for values, expected in zip(weights_of(engine, "average_1"), average, strict=True):
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-7)
     kernel, bias = weights_of(engine, "average_1")
     rows = np.arange(BATCH, dtype=np.int32)
-    sums = engine.train(rows[None], {})
+    sums = engine.train(rows[None], schedule)
     said = np.argmax(inputs_of(engine, rows) @ kernel + bias, axis=1)
     assert sums["agreeing"][0] == np.sum(said == engine.data.train_labels[rows])
+
+
+def test_networks_tested_together_are_evaluated_by_the_mean_of_their_logits(engine_of: Engines) -> None:
+    engine = engine_of("together")
+    epoch(engine)
+    flat = engine.data.test_images.astype(np.float64).reshape(len(engine.data.test_labels), -1)
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    inputs, labels = centred / centred.std(axis=1, keepdims=True), engine.data.test_labels
+    (kernel, bias), (other_kernel, other_bias) = (weights_of(engine, f"network_{number}/") for number in (1, 2))
+    logits = [inputs @ kernel + bias, inputs @ other_kernel + other_bias]
+    for values, made in zip([sum(logits) / 2, *logits], engine.evaluate(), strict=True):
+        confusion = np.zeros((CLASSES, CLASSES), np.int64)
+        np.add.at(confusion, (labels, values.argmax(axis=1)), 1)
+        np.testing.assert_array_equal(made["confusion"], confusion)
+        loss = -np.log(softmax(values)[np.arange(len(labels)), labels]).sum()
+        np.testing.assert_allclose(made["loss"], loss, rtol=1e-4)
+
+
+def test_a_step_sees_the_stage_of_its_pass(engine_of: Engines) -> None:
+    rows, losses = np.arange(BATCH, dtype=np.int32)[None], {}
+    for stage in ("", "double"):
+        engine = engine_of("has-stages")
+        engine.prepare(rows, {}, (True,), stage)
+        engine.begin_epoch(0, 0, 0.05)
+        losses[stage] = float(engine.train(rows, {}, 0, (True,), stage)["loss"][0])
+    assert losses["double"] == pytest.approx(2 * losses[""], rel=1e-6)
 
 
 def test_draws_are_of_the_step_and_not_of_the_call(engine_of: Engines) -> None:
@@ -163,7 +192,7 @@ def test_predictions_of_the_training_set_are_by_sample(engine_of: Engines) -> No
 
 @pytest.mark.parametrize("name", SMALL_METHODS)
 def test_however_an_epoch_is_cut_and_resumed_it_ends_the_same(name: str, engine_of: Engines) -> None:
-    if name == "takes-turns":
+    if name in ("takes-turns", "has-stages"):
         pytest.skip("its epochs are passes, which the loop makes")
     whole, other = engine_of(name, "small-cnn"), engine_of(name, "small-cnn")
     epoch(whole)

@@ -34,25 +34,25 @@ def test_probabilities_are_the_softmax_of_the_logits(network: Any, data: Trainin
 
     logits = np.asarray(network(standardise(data.test_images[:]), training=False), np.float64)
     expected = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probability = predict(network, data.test_images)
+    probability = predict([network], data.test_images)
     assert probability.dtype == np.float32
     assert probability == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 15, 500])
 def test_the_batch_size_changes_nothing(network: Any, data: TrainingData, size: int) -> None:
-    assert predict(network, data.test_images, size) == pytest.approx(predict(network, data.test_images), abs=1e-6)
+    assert predict([network], data.test_images, size) == pytest.approx(predict([network], data.test_images), abs=1e-6)
 
 
 def test_no_images_give_no_rows(network: Any) -> None:
-    assert predict(network, np.empty((0, 8, 8, 1), np.uint8)).shape == (0, 3)
+    assert predict([network], np.empty((0, 8, 8, 1), np.uint8)).shape == (0, 3)
 
 
 def test_a_network_with_the_engine_s_weights_predicts_as_the_engine_evaluates(
     engine: Any, network: Any, data: TrainingData
 ) -> None:
-    before = predict(network, data.test_images)
-    probability = predict(network_of(engine.weights(), network), data.test_images)
+    before = predict([network], data.test_images)
+    probability = predict([network_of(engine.weights(), network)], data.test_images)
     assert not np.allclose(before, probability, atol=1e-3)
     (totals,) = engine.evaluate()
     of_label = probability[np.arange(len(data.test_labels)), data.test_labels]

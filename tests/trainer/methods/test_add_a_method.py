@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ EPOCHS = 3
 
 
 def blocks() -> list[str]:
-    """The page's Python: the method, its line in the registry, and what is shown of mixup."""
+    """The page's Python: the method, its line in the registry, and what is shown of mixup and of DivideMix."""
     return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
@@ -86,11 +85,13 @@ def column(checkout: Path) -> list[float]:
         return [float(row["left_out_share"]) for row in csv.DictReader(file)]
 
 
-def test_what_the_page_shows_of_mixup_is_its_source() -> None:
-    source = (ROOT / "trainer" / "methods" / "mixup.py").read_text(encoding="utf-8")
+def test_what_the_page_shows_of_methods_is_their_source() -> None:
     _, _, *shown = blocks()
-    assert len(shown) == 2
-    assert all(textwrap.indent(block, "    ") in source for block in shown)
+    for name, parts in (("mixup", shown[:2]), ("dividemix", shown[2:])):
+        source = (ROOT / "trainer" / "methods" / f"{name}.py").read_text(encoding="utf-8")
+        lines = "\n".join(line.strip() for line in source.splitlines())
+        assert len(parts) >= 2
+        assert all("\n".join(line.strip() for line in part.splitlines()) in lines for part in parts)
 
 
 def test_the_page_names_all_that_a_method_may_have() -> None:

@@ -53,6 +53,6 @@ def test_both_frameworks_take_the_same_steps_and_gradients(method: str, kind: st
 def test_losses_and_gradients_of_huge_logits_are_finite(method: str, engine: str, played: dict[str, Arrays]) -> None:
     huge = part(played[engine], f"{method}/huge/")
     learned = {key: values for key, values in huge.items() if "loss" in key or "gradient" in key}
-    networks = METHODS[method].num_networks
-    assert len(learned) == STEPS * (networks + networks**2)
+    networks, stages = METHODS[method].num_networks, len(METHODS[method].stages)
+    assert len(learned) == stages * STEPS * (networks + networks**2)
     assert {key for key, values in learned.items() if not np.isfinite(values).all()} == set()

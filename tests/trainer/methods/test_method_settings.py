@@ -71,7 +71,7 @@ def out_of_range(setting: Setting) -> list[Any]:
     below = [] if setting.minimum is None else [setting.kind(setting.minimum - 1)]
     above = [] if setting.maximum is None else [setting.kind(setting.maximum + 1)]
     excluded = [setting.kind(bound) for bound in (setting.above, setting.below) if bound is not None]
-    of_another_kind = [True, None] if setting.kind is str else ["1", True, None]
+    of_another_kind = [True, None] if setting.kind is str else ["1", 1 if setting.kind is bool else True, None]
     return [*below, *above, *excluded, *of_another_kind] + [math.nan] * (setting.kind is float)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.contract import rows_of, step_of
+from trainer.engine.step import suffix
 from trainer.methods import METHODS
 from trainer.methods.base import WARM_UP, Method, Step, keep_count, smallest
 from trainer.methods.default import Default
@@ -75,6 +76,8 @@ def test_the_registry_has_selfie_and_its_comparison_first() -> None:
         "forward",
         "mixup",
         "sop",
+        "elr-plus",
+        "dividemix",
     ]
 
 
@@ -115,8 +118,10 @@ def test_a_step_gives_back_rows_of_the_memory_s_shape_and_type(method: Method, e
     labels, logits, rows = mini_batch(method)
     found = step_of(method, labels, logits, rows, schedule(method, epoch)).rows
     assert {k: (np.shape(v), np.asarray(v).dtype) for k, v in found.items()} == {
-        k: (v.shape, v.dtype) for k, v in rows.items() if k not in method.shared
+        k: (v.shape, v.dtype) for k, v in rows.items() if k in found and k not in method.shared
     }
+    if type(method).epoch_end is Method.epoch_end:
+        assert found.keys() == rows.keys() - set(method.shared), "what no step changes would stay for ever"
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
@@ -125,7 +130,9 @@ def test_a_step_tells_what_the_method_s_metrics_are_made_of(method: Method, epoc
     step = step_of(method, labels, logits, rows, schedule(method, epoch))
     chooses = any(metric.part == "clean_set_right" for metric in method.metrics)
     assert len(step.clean_sets) == (method.num_networks if chooses else 0)
-    own = {metric.part for metric in method.metrics} - {"clean_set_right"}
+    marks = [suffix(number) for number in range(method.num_networks)]
+    parts = {m.part + mark for m in method.metrics for mark in (marks if m.each_network else [""])}
+    own = parts - {f"clean_set_right{mark}" for mark in marks}
     told = {*step.tallies, *step.labels, *(f"{name}_right" for name in step.labels)}
     assert own <= told, "a metric is made of what steps tell"
     assert {*step.tallies, *step.labels} <= own, "what steps tell is a metric"

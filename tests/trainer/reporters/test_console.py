@@ -82,6 +82,7 @@ def test_who_needs_no_hint_gets_none(others: dict[str, Any]) -> None:
         ({"refurbished": 1234, "refurbishment_accuracy": None}, "  refurbished 1,234"),
         ({"refurbished": 1234}, "  refurbished 1,234"),
         ({"test_error_2": 0.5, "test_loss_2": 1.0}, " (second network 50.00%)"),
+        ({"test_error_1": 0.25, "test_error_2": 0.5}, " (each 25.00%, 50.00%)"),
         ({"test_error_2": None}, ""),
         ({"validation_error": 0.125, "validation_loss": 0.5}, "  validation error 12.50%"),
         ({"validation_error": None}, ""),

@@ -63,7 +63,7 @@ def test_a_run_shows_itself_in_a_line(run: trainer.Run) -> None:
 def test_predict_gives_the_probabilities_of_the_run_s_network(run: trainer.Run) -> None:
     images = np.stack([record.image for record in run.dataset.split("test")])
     probabilities = trainer.predict(run, images)
-    np.testing.assert_array_equal(probabilities, predict_probabilities(run.network(), images))
+    np.testing.assert_array_equal(probabilities, predict_probabilities([run.network()], images))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(trainer.predict(str(run.directory), images), probabilities)
 

@@ -90,6 +90,6 @@ def test_cost_counts_runs_and_networks() -> None:
         cell.method: cost(cell)
         for cell in grid(methods=("default", "co-teaching", "selfie"), rates=(0.2,), settings={"epochs": 10}).cells()
     }
-    assert [(each.epochs, each.networks) for each in by_method.values()] == [(10, 1), (10, 2), (30, 1)]
+    assert [(each.epochs, each.relative) for each in by_method.values()] == [(10, 1), (10, 2), (30, 1)]
     cell = grid(rates=(0.2,), settings={"batch_size": 25, "validation_fraction": 0.1}).cells()[0]
     assert steps_per_epoch(cell, 1000) == 36

@@ -49,7 +49,7 @@ class Recorder:
     def begin_epoch(self, run: int, epoch: int, learning_rate: float) -> None:
         self.calls.append(("epoch", (run, epoch, learning_rate)))
 
-    def prepare(self, indices: np.ndarray, schedule: dict[str, float]) -> None:
+    def prepare(self, indices: np.ndarray, schedule: dict[str, float], *others: Any) -> None:
         self.calls.append(("prepare", indices.shape))
 
     def train(
@@ -58,6 +58,7 @@ class Recorder:
         schedule: dict[str, float],
         first_step: int = 0,
         learns: tuple[bool, ...] | None = None,
+        stage: str = "",
     ) -> dict[str, np.ndarray]:
         self.calls.append(("train", (indices, schedule)))
         self._memory["refurbished_label"][:10] = 1

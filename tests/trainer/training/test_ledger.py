@@ -87,6 +87,32 @@ def test_a_transition_matrix_is_told_with_its_source(
     assert (ledger.transition_matrix, ledger.words, ledger.beyond_given_labels) == (source, words, beyond)
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("dividemix", {"unlabelled_weight": 0.0, "temperature": 0.6}, "unlabelled weight 0"),
+        ("dividemix", {"confidence_penalty": True, "loss_epochs": 5}, "confidence penalty on, loss epochs 5"),
+        ("elr-plus", {"regularisation": 1.0, "target_momentum": 0.9}, "regularisation 1, target momentum 0.9"),
+        ("elr", {"regularisation": 7.0}, "regularisation 7"),
+    ],
+)
+def test_a_setting_that_is_chosen_by_the_noise_is_told(
+    data: Dataset, method: str, options: dict[str, Any], words: str
+) -> None:
+    plain = ledger_of(method, data)
+    assert (plain.words, plain.beyond_given_labels) == ("", False)
+    ledger = ledger_of(method, data, method_options=options)
+    assert ledger.noise_settings == {name: options.get(name, value) for name, value in plain.noise_settings.items()}, (
+        "the defaults too"
+    )
+    assert (ledger.words, ledger.beyond_given_labels) == (words, True)
+    values = ledger.to_json()
+    assert Ledger.from_json(values) == ledger
+    # a run of an earlier version did not tell
+    del values["noise_settings"]
+    assert Ledger.from_json(values).words == ""
+
+
 def test_the_best_epoch_is_chosen_on_test_labels_and_the_last_is_not(data: Dataset) -> None:
     expected = {
         "last_test_error": "not chosen",

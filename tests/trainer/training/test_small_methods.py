@@ -37,11 +37,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("name", SMALL_METHODS)
 def test_a_run_that_is_stopped_and_resumed_ends_the_same(name: str, dataset: Any, tmp_path: Path) -> None:
     config = config_for(name, dataset, epochs=3)
-    steps = STEPS + SAMPLES // 2 // 5 if name == "takes-turns" else STEPS
+    # of each epoch, its passes together
+    steps = {"takes-turns": [STEPS + SAMPLES // 2 // 5] * 3, "has-stages": [STEPS + 1, STEPS + 2, STEPS + 3]}
+    first, second, third = steps.get(name, [STEPS] * 3)
     train(config, dataset, tmp_path / "whole", Silent())
-    for number, place in enumerate((StopAt(0, 1), StopAt(1, steps), StopAt(2, steps - 1))):
+    places = ((StopAt(0, 1), first), (StopAt(1, second), second), (StopAt(2, third - 1), third))
+    for number, (place, of_epoch) in enumerate(places):
         message = stopped(config, dataset, tmp_path / "parts", place, resume=number > 0)
-        assert f"after step {place.step} of {steps}" in message
+        assert f"after step {place.step} of {of_epoch}" in message
     train(config, dataset, tmp_path / "parts", Silent(), resume=True)
     assert_same(tmp_path / "parts", tmp_path / "whole")
 
