@@ -155,7 +155,7 @@ def _check(path: Path, folder: Path, made: Path, pairs: list[tuple[Path, Path]])
             lost.append(old.relative_to(folder).as_posix())
         elif len(places) == 2 and not os.path.samestat(old.lstat(), new.lstat()):
             taken.append(old.relative_to(folder).as_posix())
-        if any(os.path.realpath(place.parent) != str(_real(place, folder, made)) for place in places):
+        if any(os.path.realpath(place.parent) != str(_real(place, folder, made)) for place in (old, new)):
             links.append(old.relative_to(folder).as_posix())
     for names, what in (
         (lost, f"are neither in {folder} nor in {made}: tell where the folders are now with --folder and --to"),
