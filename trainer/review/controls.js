@@ -1,5 +1,12 @@
 // Buttons, dialogs, files and keys.
 
+// Close a dialog. The focus goes back to where it was; in a closed dialog it would take the keys that follow.
+function shut(dialog) {
+  dialog.close();
+  if (dialog.contains(document.activeElement)) document.activeElement.blur();
+}
+for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", () => shut(dialog)); // Esc
+
 // --- change to a class that is typed ---------------------------------------------------------------------------------
 
 let options = [], active = 0;
@@ -49,7 +56,7 @@ function markActive() {
 function choose(index) {
   const option = options[index];
   if (!option) return;
-  part("change-dialog").close();
+  shut(part("change-dialog"));
   newest.splice(0, newest.length, option.name, ...newest.filter((name) => name !== option.name));
   decide("change", option.name);
 }
@@ -64,7 +71,7 @@ part("type").addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-part("change-cancel").addEventListener("click", () => part("change-dialog").close());
+part("change-cancel").addEventListener("click", () => shut(part("change-dialog")));
 
 // --- accept many suggestions -----------------------------------------------------------------------------------------
 
@@ -85,11 +92,11 @@ function countAcceptable() {
 part("accept-open").hidden = Boolean(review.notUsable) || !review.items.some((item) => item.suggested);
 part("accept-open").addEventListener("click", () => { part("accept-dialog").showModal(); countAcceptable(); });
 part("accept-percent").addEventListener("input", countAcceptable);
-part("accept-cancel").addEventListener("click", () => part("accept-dialog").close());
+part("accept-cancel").addEventListener("click", () => shut(part("accept-dialog")));
 part("accept-confirm").addEventListener("click", () => {
   const items = acceptable();
   decisions.decide(items.map((item) => [item, "change", item.suggested]));
-  part("accept-dialog").close();
+  shut(part("accept-dialog"));
   relist();
   say(`${count(items.length, "suggestion")} accepted. ${part("progress-text").textContent}`);
 });
