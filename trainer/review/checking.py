@@ -1,4 +1,4 @@
-"""Holds every file of a folder to what it was when it was audited, before any of them is copied or moved."""
+"""What is looked at before anything is written: the place, and that each file is still the one that was audited."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datatools.errors import listed
+from datatools.files.output import FolderKind, check_folder
 from datatools.processors import usable_processors
 from datatools.progress import Progress
 from trainer.errors import TrainerError
 from trainer.review.items import Sample
 
 MISSING, LINK, CHANGED, UNREADABLE = "missing", "a link", "changed since the audit", "not to be read"
+NOTHING = FolderKind(lambda folder: False, "a folder with something in it")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ def state(path: Path) -> State:
     """Raises OSError where there is no such file."""
     facts = path.lstat()
     return State(facts.st_size, facts.st_mtime_ns, facts.st_dev, facts.st_ino)
+
+
+def check_new(out: Path) -> None:
+    """Raise TrainerError unless nothing, or an empty folder, stands at `out`: decided files replace no others."""
+    check_folder(out, False, NOTHING, option="--to", error=TrainerError)
 
 
 def check_files(folder: Path, samples: Sequence[Sample], progress: Progress) -> dict[str, State]:

@@ -12,19 +12,18 @@ from pathlib import Path
 
 from datatools.errors import TakenError, listed
 from datatools.files.copying import UNSUPPORTED, copy_file
-from datatools.files.output import FolderKind, atomic_folder, check_folder
+from datatools.files.output import atomic_folder
 from datatools.files.write_errors import naming
 from datatools.printable import formula_safe
 from datatools.progress import Progress, no_progress
 from trainer.errors import TrainerError
-from trainer.review.checking import State, check_files, files_not_audited, state
+from trainer.review.checking import State, check_files, check_new, files_not_audited, state
 from trainer.review.decisions import Decision
 from trainer.review.items import Audit, Key
 from trainer.review.plan import Placement, plan
 from trainer.review.undo import APPLIED_FILE, Journal, journal_path, remove_second_name, sync_folders, write_journal
 
 COLUMNS = ("split", "id", "path", "given", "decision", "label", "target")
-NOTHING = FolderKind(lambda folder: False, "a folder with something in it")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _check_places(folder: Path, out: Path) -> None:
         raise TrainerError(f"{out}: is or holds the audited folder; choose another --to")
     if home in place.parents:
         raise TrainerError(f"{out}: lies in the audited folder, {folder}; choose another --to")
-    check_folder(out, False, NOTHING, option="--to", error=TrainerError)
+    check_new(out)
 
 
 def _check_one_file_system(folder: Path, out: Path, placed: Sequence[Placement], states: Mapping[str, State]) -> None:

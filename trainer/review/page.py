@@ -55,7 +55,8 @@ def write_review(
         What the user should know, a line each: pictures that could not be put into the page.
 
     Raises:
-        TakenError: without `overwrite`, something stands at `path`. TrainerError: items that are not of the audit.
+        TakenError: without `overwrite`, something stands at `path`. TrainerError: samples that do not belong together.
+        ValueError: an item that is no sample of the audit, or suggests a class that it has not.
     """
     check_audit(review.audit, path)
     items = []
@@ -97,8 +98,11 @@ def _page(review: Review, items: list[dict[str, Any]]) -> str:
     audit = review.audit
     known = set(audit.class_names)
     for item in review.items:
-        assert audit.by_key[item.key].given == item.given, "an item of another audit"
-        assert item.suggested is None or item.suggested in known, "a suggested class that the audit has not"
+        sample = audit.by_key.get(item.key)
+        if sample is None or any(getattr(sample, name) != getattr(item, name) for name in vars(sample)):
+            raise ValueError(f"{item.split} {item.id}: not a sample of the audit")
+        if item.suggested is not None and item.suggested not in known:
+            raise ValueError(f"{item.split} {item.id}: suggested class {item.suggested!r} is none of the audit")
     data = {
         "audit": audit.audit_id,
         "classes": audit.class_names,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from datatools.files.write_errors import naming
-from datatools.format.building import check_apart, check_free, dataset_directory, dataset_name
+from datatools.format.building import check_apart, dataset_directory, dataset_name
 from datatools.format.copying import copy_with_labels
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import package_version, write_metadata
@@ -18,6 +18,7 @@ from datatools.format.records import file_sha256
 from datatools.printable import formula_safe
 from datatools.progress import Progress, no_progress
 from trainer.errors import TrainerError
+from trainer.review.checking import check_new
 from trainer.review.decisions import CHANGE, REMOVE, Decision
 from trainer.review.items import Audit, Key
 
@@ -55,13 +56,14 @@ def apply_to_dataset(
     Raises:
         TrainerError: a decision that a dataset cannot follow, a dataset that changed. DataToolsError: `out` is taken.
     """
-    check_free(out, False)
+    dataset_name(out, "--to")
+    check_new(out)
     home = data or audit.dataset
     assert home is not None  # an audit of a dataset; the command tells the two apart
     parent = open_dataset(home)
     if parent.sha256 != audit.dataset_sha256:
         raise TrainerError(f"{home}: not the audited dataset, or changed since; tell where that is with --folder")
-    check_apart(out, parent)
+    check_apart(out, parent, "--to")
     before = parent.labels_by_id("train")
     labels = _labels(audit, decisions, parent, before)
     changed = np.flatnonzero(labels != before)

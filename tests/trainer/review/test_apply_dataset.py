@@ -113,7 +113,8 @@ def _changed_dataset(audit: Audit, place: Path) -> None:
         (_changed_dataset, [], "not the audited dataset, or changed since"),
         (None, ["--move"], "the audit is of a dataset without files"),
         (None, ["--new-classes"], "the audit is of a dataset without files"),
-        (None, ["--to", "data"], "choose another --out"),
+        (None, ["--to", "data"], "a folder with something in it, never overwritten; choose another --to"),
+        (None, ["--to", "data/in"], "lies inside a dataset directory, data; choose another --to"),
         (None, ["--folder", "nowhere"], "no such dataset directory"),
     ],
 )
