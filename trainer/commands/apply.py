@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainer.review.items import Audit
     from trainer.review.plan import Placement
 
-SHOWN_CLASSES = 40
+SHOWN_CLASSES, NAME_WIDTH = 40, 40
 
 
 @click.command(epilog="Example: trainer apply decisions.csv --to my_photos_clean")
@@ -34,7 +34,7 @@ SHOWN_CLASSES = 40
     type=click.Path(path_type=Path),
     default=Path("audit"),
     show_default=True,
-    help="Folder that `trainer audit` made.",
+    help="Folder that the audit made.",
 )
 @click.option(
     "--folder",
@@ -117,10 +117,11 @@ def _table(placements: Sequence[Placement]) -> list[str]:
     total = sum(counts.values(), Counter())
     busiest = sorted(counts, key=lambda name: (-counts[name].total() + counts[name]["undecided"], name))
     shown = {name: counts[name] for name in busiest[:SHOWN_CLASSES]}
-    names = {**shown, "all classes": total} if len(counts) != 1 else shown
-    width = max(len(name) for name in names)
+    rows = list(shown.items()) + [("all classes", total)] * (len(counts) != 1)
+    named = [(name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…", row) for name, row in rows]
+    width = max(len(name) for name, _ in named)
     lines = [f"{'class':<{width}} " + " ".join(f"{outcome:>9}" for outcome in OUTCOMES)]
-    for name, row in names.items():
+    for name, row in named:
         lines.append(f"{name:<{width}} " + " ".join(f"{row[outcome]:>9,}" for outcome in OUTCOMES))
     if len(counts) > SHOWN_CLASSES:
         lines.insert(-1, f"… and {len(counts) - SHOWN_CLASSES:,} more classes")

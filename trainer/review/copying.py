@@ -67,6 +67,8 @@ def apply_to_folder(
     folder, out = folder.absolute(), out.absolute()
     _check_places(folder, out)
     placements = plan(audit, decisions)
+    if any((placement.label or "").casefold() == APPLIED_FILE for placement in placements):
+        raise TrainerError(f"{folder}: a class called {APPLIED_FILE}, which is a file in the new folder; rename it")
     journal = journal_path(out) if move else None
     if journal is not None and os.path.lexists(journal):
         raise TrainerError(
