@@ -226,6 +226,12 @@ def test_a_folder_of_which_nothing_is_left_is_refused(place: Path, audit: Audit)
     assert "every file is decided to be removed" in refused(place)
 
 
+def test_no_class_is_called_as_the_file_beside_them(place: Path, audit: Audit) -> None:
+    (place / "decisions.csv").unlink()
+    write_decisions(place / "decisions.csv", audit.audit_id, decided(audit, {"cat/1.jpg": "Applied.csv"}))
+    assert "a class called applied.csv" in refused(place, "--new-classes")
+
+
 def test_a_file_that_changes_while_it_is_copied_is_noticed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer.review import copying
 

@@ -44,8 +44,8 @@ def contents(*folders: Path) -> set[bytes]:
     return {data for folder in folders for path, (data, _) in state_of(folder).items() if path != APPLIED_FILE}
 
 
-def killed_at(number: int, work: Callable[[], None]) -> bool:
-    """Run `work` in a process that is killed at the `number`th of CALLS; False where it has ended before."""
+def killed_at(number: int, work: Callable[[], object]) -> bool:
+    """Do `work` in a process that is killed at the `number`th of CALLS; False where it has ended before."""
     child = os.fork()
     if not child:
         calls = iter(range(1, 10**6))
@@ -125,7 +125,7 @@ def test_both_folders_may_have_moved(audit: Audit, folder: Path, before: Files, 
     assert state_of(folder) == before
 
 
-def kill_points(work: Callable[[], None], restore: Callable[[], None]) -> Iterator[int]:
+def kill_points(work: Callable[[], object], restore: Callable[[], None]) -> Iterator[int]:
     """Every point at which `work` can be killed; after each, `restore` has to put back what was."""
     number = 1
     while killed_at(number, work):
@@ -160,6 +160,23 @@ def test_a_move_killed_anywhere_can_be_taken_back(audit: Audit, folder: Path, be
     assert list(out.parent.glob(".*"))
     move(audit, out)  # what a kill left is not in the way of the next one
     assert sorted(path.name for path in out.parent.iterdir()) == ["clean", "clean.undo.jsonl", "photos"]
+
+
+def test_a_copy_killed_anywhere_is_whole_or_not_there(audit: Audit, folder: Path, before: Files, out: Path) -> None:
+    decisions = {made.sample.key: made for made in decided(audit, OUTCOMES)}
+    whole: dict[str, bytes] = {}
+
+    def restore() -> None:
+        for path in (out, *out.parent.glob(".*")):
+            remove(path)
+
+    for _ in kill_points(lambda: apply_to_folder(audit, decisions, out), restore):
+        assert state_of(folder) == before
+        if out.exists():
+            made = {path: data for path, (data, _) in state_of(out).items()}
+            whole = whole or made
+            assert made == whole
+    assert len(whole) == 8 + 1
 
 
 def test_taking_back_killed_anywhere_goes_on(audit: Audit, folder: Path, before: Files, out: Path) -> None:
