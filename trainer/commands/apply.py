@@ -91,7 +91,7 @@ def _to_folder(
     from trainer.review.decisions import read_decisions
 
     decisions = read_decisions(path, audit, new_classes)
-    with progress_bar(f"check {folder or audit.folder}", "files") as progress:
+    with progress_bar(f"apply to {folder or audit.folder}", "files checked and copied") as progress:
         made = apply_to_folder(audit, decisions, out, folder=folder, move=move, dry_run=dry_run, progress=progress)
     print_notices(made.notices)
     for line in _table(made.placements):

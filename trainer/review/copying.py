@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ def apply_to_folder(
 
     Args:
         folder: where the audited folder is now; None for the path in the audit. dry_run: only check.
-        progress: called with (files checked, files in all).
+        progress: called with (files checked and files copied, both in all).
 
     Raises:
         TrainerError: files that changed, `out` is taken or lies in the folder, …; nothing was done then.
@@ -72,13 +72,14 @@ def apply_to_folder(
     journal = journal_path(out) if move else None
     if journal is not None and os.path.lexists(journal):
         raise TrainerError(
-            f"{journal}: of an earlier --move; take that back with `trainer apply --undo {journal.name}`, or choose "
+            f"{journal}: of an earlier --move; take that back with `trainer apply --undo {journal}`, or choose "
             "another --to"
         )
-    states = check_files(folder, audit.samples, progress)
     placed = [placement for placement in placements if placement.target is not None]
     if not placed:
         raise TrainerError(f"{out}: every file is decided to be removed, so nothing would be in it; look at decisions")
+    checked, steps = len(audit.samples), len(audit.samples) + len(placed) * (not dry_run)
+    states = check_files(folder, audit.samples, lambda done, _: progress(done, steps))
     if move:
         _check_one_file_system(folder, out, placed, states)
     notices = _notices(audit, folder, placements, move)
@@ -86,7 +87,7 @@ def apply_to_folder(
         return Applied(placements, journal, notices)
     try:
         if journal is None:
-            _copy(folder, out, placements, states)
+            _copy(folder, out, placements, states, lambda done: progress(checked + done, steps))
         else:
             _move(audit, folder, out, placements, states, journal)
     except TakenError:
@@ -130,12 +131,19 @@ def _notices(audit: Audit, folder: Path, placements: Sequence[Placement], move: 
     return tuple(notices)
 
 
-def _copy(folder: Path, out: Path, placements: Sequence[Placement], states: Mapping[str, State]) -> None:
+def _copy(
+    folder: Path,
+    out: Path,
+    placements: Sequence[Placement],
+    states: Mapping[str, State],
+    progress: Callable[[int], None],
+) -> None:
     with atomic_folder(out, overwrite=False) as partial:
-        for placement, source, target in _targets(folder, partial, placements):
+        for done, (placement, source, target) in enumerate(_targets(folder, partial, placements), 1):
             copy_file(source, target)
             shutil.copystat(source, target, follow_symlinks=False)
             _check_unchanged(source, states[placement.source])
+            progress(done)
         _write_applied(partial / APPLIED_FILE, placements)
 
 
@@ -166,7 +174,7 @@ def _move(
             remove_second_name(folder / path)
         sync_folders((folder / path).parent for path, _ in moves)
     except OSError as error:
-        reason = f"{error.strerror}; all files are in {out}, take that back with `trainer apply --undo {journal.name}`"
+        reason = f"{error.strerror}; all files are in {out}, take that back with `trainer apply --undo {journal}`"
         raise OSError(error.errno, reason, error.filename) from None
 
 

@@ -16,6 +16,7 @@ from datatools.conversion import convert
 from datatools.format.dataset import open_dataset
 from tests.support.own_images import names
 from tests.support.reviewed import PHOTOS, audited, decided, photos, state_of, write_audit
+from trainer.review.copying import apply_to_folder
 from trainer.review.decisions import write_decisions
 from trainer.review.items import Audit
 
@@ -119,6 +120,12 @@ def test_a_dry_run_says_the_same_and_writes_nothing(place: Path) -> None:
     assert sorted(place.rglob("*")) == before
     assert "would have 8 files" in said
     assert said.splitlines()[:-1] == ask(place).splitlines()[:-1]
+
+
+def test_progress_counts_checking_and_copying(audit: Audit, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    apply_to_folder(audit, {}, tmp_path / "clean", progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 18) for done in range(1, 19)]
 
 
 def test_a_new_class_is_made_when_it_is_meant(place: Path, audit: Audit) -> None:
