@@ -5,7 +5,7 @@
 # make chaos:      kills, power cuts, full disks and rivals at every point, about a quarter of an hour; SEED=1 for other moments
 # make site:       the documentation as a site, in site/
 # make matrix:     the fast tests on each Python there is of 3.11 to 3.13, and with the oldest dependencies promised
-# make test-browser: set up, then look at the report's page in a headless Chromium, installed with apt where there is none
+# make test-browser: set up, then look at the pages of report and review in a headless Chromium, installed with apt where there is none
 # make test-ray:   set up with Ray, then a sweep on a cluster of two nodes on this machine, one of which is killed
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -88,7 +88,7 @@ test-browser: $(VENV)/.installed-dev
 	        || { echo "no Chromium and no apt-get here: install chromium or google-chrome and run this again" >&2; exit 1; }; \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	    $$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; }
-	$(BIN)/python -m pytest tests/trainer/report/test_report_browser.py
+	$(BIN)/python -m pytest tests/trainer/report/test_report_browser.py tests/trainer/review/test_review_browser.py
 
 test-ray: $(VENV)/.installed-dev
 	$(PIP) --editable '.[ray]'

@@ -29,5 +29,14 @@ def _escaped(code: int) -> str:
 
 
 def formula_safe(cell: str) -> str:
-    """A text cell of a CSV file with an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    """A text cell of a CSV file with an apostrophe before what a spreadsheet would take for a formula.
+
+    A cell that begins with apostrophes and goes on like a formula gets one more, so that `formula_undone` gives back
+    every text exactly.
+    """
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
+
+
+def formula_undone(cell: str) -> str:
+    """The text that `formula_safe` made `cell` of; one that never had an apostrophe put before it stays."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA) else cell

@@ -31,7 +31,7 @@ DATATOOLS_LAYERS = [
 ]
 TRAINER_LAYERS = [
     {"commands"},
-    {"sweep", "audit", "api"},
+    {"sweep", "audit", "review", "api"},
     {"training", "report"},
     {"runs", "reporters"},
     {"metrics"},

@@ -41,21 +41,21 @@ def check_free(out: Path, overwrite: bool) -> None:
     check_folder(out, overwrite, DATASET_FOLDER)
 
 
-def dataset_name(out: Path) -> str:
+def dataset_name(out: Path, option: str = "--out") -> str:
     """What a dataset is called that is made at `out`: the directory's name.
 
     Raises:
         DataToolsError: nobody could read a dataset of that name.
     """
     place = os.path.abspath(out)  # noqa: PTH100 - resolve() fails for some of the names that are refused here
-    return plain_name(os.path.basename(place), f"--out {out}: the directory's name")  # noqa: PTH119
+    return plain_name(os.path.basename(place), f"{option} {out}: the directory's name")  # noqa: PTH119
 
 
-def check_apart(out: Path, dataset: Dataset) -> None:
+def check_apart(out: Path, dataset: Dataset, option: str = "--out") -> None:
     """Raise DataToolsError where `out` is, holds or lies in the dataset, or lies in another dataset."""
     place, home = out.resolve(), dataset.path.resolve()
     if place == home or place in home.parents:
-        raise DataToolsError(f"{out}: is or holds the dataset itself, never overwritten; choose another --out")
+        raise DataToolsError(f"{out}: is or holds the dataset itself, never overwritten; choose another {option}")
     for folder in place.parents:
         if _is_dataset(folder):
-            raise DataToolsError(f"{out}: lies inside a dataset directory, {folder.name}; choose another --out")
+            raise DataToolsError(f"{out}: lies inside a dataset directory, {folder.name}; choose another {option}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from datatools.files.copying import copy_file, share_blocks
 from datatools.format.dataset import Dataset
-from datatools.format.metadata import SPLITS, BatchFile
+from datatools.format.metadata import FILES_CSV, SPLITS, BatchFile
 from datatools.format.records import ImageShape, read_records, record_dtype, records_per_piece
 from datatools.processors import usable_processors
 
@@ -129,6 +129,35 @@ class DatasetCopy:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+def copy_with_labels(
+    parent: Dataset, labels: np.ndarray, folder: Path, progress: Callable[[int, int], None]
+) -> tuple[BatchFile, ...]:
+    """Copy every batch file, and files.csv where there is one, with other training labels; pixels stay.
+
+    Args:
+        labels: (N,) int64, the training label of id i at i. folder, progress: as of `DatasetCopy`.
+
+    Returns:
+        The training batch files, with their new SHA-256.
+    """
+    others = [file.name for file in parent.metadata.splits["test"]]
+    others += [FILES_CSV] * (parent.metadata.files_csv is not None)
+
+    def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
+        ids, old = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
+
+        def changes(records: slice) -> Iterator[Change]:
+            new = labels[ids[records]]
+            positions = np.flatnonzero(new != old[records])
+            yield Change("label", positions, new[positions])
+
+        return changes
+
+    with DatasetCopy(parent, folder, others) as copy:
+        copy.change([changes_in(batch) for batch in parent.batches("train")])
+        return copy.finish(progress)
 
 
 def _read_exactly(descriptor: int, data: memoryview, offset: int, source: Path) -> None:

@@ -55,6 +55,7 @@ class Metadata:
         resized: None, or side and filter of the resampling when it was converted.
         split_by: None, or fraction and seed by which `convert` drew the test split.
         relabelled: None, or what `trainer relabel` changed: the run it stands on, and how many labels.
+        reviewed: None, or what `trainer apply` changed: the audit, and how many labels a person decided on.
         files_csv: None, or the SHA-256 of files.csv, which names the file behind each id (columns id, split, path).
     """
 
@@ -71,6 +72,7 @@ class Metadata:
     split_by: dict[str, Any] | None = None
     files_csv: str | None = None
     relabelled: dict[str, Any] | None = None
+    reviewed: dict[str, Any] | None = None
     created_by: dict[str, str] = dataclasses.field(default_factory=lambda: package_version())
 
     @property
@@ -82,7 +84,7 @@ class Metadata:
 
     def to_json(self) -> str:
         """The text of dataset.json; the same metadata gives the same bytes."""
-        optional = {"split_by": self.split_by, "files_csv": self.files_csv, "relabelled": self.relabelled}
+        optional = {name: getattr(self, name) for name in ("split_by", "files_csv", "relabelled", "reviewed")}
         return json.dumps(
             {
                 "format_version": FORMAT_VERSION,
@@ -273,5 +275,6 @@ class _Fields:
             split_by=self.get("split_by", dict, optional=True),
             files_csv=None if self.values.get("files_csv") is None else self.digest("files_csv"),
             relabelled=self.get("relabelled", dict, optional=True),
+            reviewed=self.get("reviewed", dict, optional=True),
             created_by=self.get("created_by", dict),
         )

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cli
 from datatools import contact_sheet
 from datatools.commands import CommandGroup
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
-from datatools.printable import ORDERS, formula_safe, printable, printable_json
+from datatools.printable import ORDERS, formula_safe, formula_undone, printable, printable_json
 from datatools.progress import progress_bar
 from tests.support.factories import clean_dataset, noisy_dataset
 from tests.support.official_files import image_folder_set, write_image_folder
@@ -187,4 +189,14 @@ def test_safe_tables_are_for_formats_with_a_table(odd: Dataset, tmp_path: Path) 
 
 
 def test_other_cells_stay_as_they_are() -> None:
-    assert [formula_safe(cell) for cell in ("", "a", "1", " =1", "'=1")] == ["", "a", "1", " =1", "'=1"]
+    assert [formula_safe(cell) for cell in ("", "a", "1", " =1", "'a")] == ["", "a", "1", " =1", "'a"]
+
+
+@given(st.text(alphabet="'=+-@\t\ra", max_size=6))
+def test_a_safe_cell_gives_its_text_back(text: str) -> None:
+    assert formula_undone(formula_safe(text)) == text
+    assert not formula_safe(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_a_cell_that_was_never_made_safe_stays() -> None:
+    assert [formula_undone(cell) for cell in ("=1", "'a", "", "'")] == ["=1", "'a", "", "'"]

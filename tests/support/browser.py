@@ -88,6 +88,37 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def press(self, *keys: str) -> None:
+        """Press and let go keys: a letter, or the name of a key such as "ArrowLeft" or "Enter"."""
+        codes = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        for key in keys:
+            text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+            code = codes.get(key) or ord(key.upper())
+            for kind in ("keyDown", "keyUp"):
+                more = {"text": text} if text and kind == "keyDown" else {}
+                self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more)
+
+    def click(self, selector: str) -> None:
+        """Click with the mouse in the middle of an element, after scrolling it into view."""
+        middle = """(() => { const element = document.querySelector(%s); element.scrollIntoView({block: 'center'});
+            const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"""
+        x, y = self.evaluate(middle % json.dumps(selector))
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in an `<input type="file">`."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def wait(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        deadline = time.monotonic() + SECONDS
+        while not self.evaluate(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            time.sleep(0.02)
+
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from datatools.files.write_errors import naming
-from datatools.format.copying import Change, DatasetCopy
-from datatools.format.metadata import FILES_CSV, BatchFile, package_version, write_metadata
+from datatools.format.copying import copy_with_labels
+from datatools.format.metadata import package_version, write_metadata
 from datatools.format.records import file_sha256
 from datatools.printable import formula_safe
 from trainer.audit.evidence import Evidence
@@ -42,7 +42,7 @@ def write_corrected(
     parent = evidence.dataset
     labels = np.where(verdict.suspects, verdict.suggested_labels, evidence.given_labels)
     changed = np.flatnonzero(labels != evidence.given_labels)
-    files = _copy(evidence, labels, folder, progress)
+    files = copy_with_labels(parent, labels, folder, progress)
     _write_changes(evidence, verdict, changed, folder / CHANGES_FILE, safe_csv)
     relabelled = {
         "parent": {"name": parent.metadata.name, "sha256": parent.sha256},
@@ -68,27 +68,6 @@ def write_corrected(
     )
     write_metadata(folder, metadata)
     return changed
-
-
-def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progress) -> tuple[BatchFile, ...]:
-    """Copy every file with the new labels in it; pixels are never re-encoded."""
-    parent = evidence.dataset
-    test = [file.name for file in parent.metadata.splits["test"]]
-    others = test + [FILES_CSV] * (parent.metadata.files_csv is not None)
-
-    def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
-        ids, old = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
-
-        def changes(records: slice) -> Iterator[Change]:
-            new = labels[ids[records]]
-            positions = np.flatnonzero(new != old[records])
-            yield Change("label", positions, new[positions])
-
-        return changes
-
-    with DatasetCopy(parent, folder, others) as copy:
-        copy.change([changes_in(batch) for batch in parent.batches("train")])
-        return copy.finish(progress)
 
 
 def _write_changes(evidence: Evidence, verdict: Verdict, changed: np.ndarray, path: Path, safe_csv: bool) -> None:

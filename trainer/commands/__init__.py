@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datatools.commands import CommandGroup
 
-COMMANDS = ("run", "sweep", "report", "relabel", "estimate-noise", "list")
+COMMANDS = ("run", "sweep", "report", "relabel", "apply", "estimate-noise", "list")
 
 main = CommandGroup(
     "trainer",
