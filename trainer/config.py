@@ -75,8 +75,8 @@ class RunConfig:
         choices=NETWORKS,
     )
     features: str | None = setting(
-        "Train on features in place of the images: those that `trainer embed` made with the backbone NAME, or a file of "
-        "any model's, .npy, .npz or .h5; `docs/features.md`.",
+        "Train on features in place of the images: those that `trainer embed` made with the backbone NAME, or a file "
+        "of any model's, .npy, .npz or .h5; `docs/features.md`.",
         default=None,
         none="train on the images",
         source="ours",

@@ -155,14 +155,13 @@ def load(
 
 def _with_features(data: TrainingData, features: Features) -> TrainingData:
     """The data with features, standardised, in the place of its images."""
-    scaling = Scaling.of(features.train[data.ids])
+    train, held_out = features.train[data.ids], features.train[data.validation_ids]
+    scaling = Scaling.of(train)
     return replace(
         data,
-        train_images=scaling.apply(features.train[data.ids]),
+        train_images=scaling.apply(train),
         test_images=scaling.apply(features.test),
-        validation_images=None
-        if data.validation_images is None
-        else scaling.apply(features.train[data.validation_ids]),
+        validation_images=scaling.apply(held_out) if len(held_out) else None,
         scaling=scaling,
     )
 

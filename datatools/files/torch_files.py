@@ -38,7 +38,7 @@ class _Storage(NamedTuple):
 
     key: str
     dtype: str
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -104,7 +104,7 @@ def _tensor(*arguments: object) -> _Tensor:
         raise RefusedError("a tensor of impossible shape")
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     # strides of 0 could make much of little
-    if 0 in shape or last >= storage.count or math.prod(shape) > storage.count:
+    if 0 in shape or last >= storage.length or math.prod(shape) > storage.length:
         raise RefusedError("a tensor larger than its storage")
     return _Tensor(storage, offset, shape, strides)
 
@@ -177,8 +177,8 @@ def _next_pickle(file: io.BytesIO) -> tuple[Any, dict[str, _Storage]]:
 
 def _numbers(file: io.BytesIO, storage: _Storage) -> np.ndarray:
     count = int.from_bytes(file.read(COUNT_BYTES), "little", signed=True)
-    if count != storage.count:
-        raise ValueError(f"a storage of {count:,} numbers where {storage.count:,} are expected")
+    if count != storage.length:
+        raise ValueError(f"a storage of {count:,} numbers where {storage.length:,} are expected")
     dtype = np.dtype(storage.dtype)
     raw = file.read(count * dtype.itemsize)
     if len(raw) != count * dtype.itemsize:

@@ -1,4 +1,4 @@
-"""How images, or features, get to an engine: whole splits in batches of one shape, or block by block as they are used."""
+"""How images, or features, get to an engine: whole splits in batches of one shape, or block by block as they go."""
 
 from __future__ import annotations
 

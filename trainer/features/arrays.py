@@ -108,8 +108,8 @@ def checked(values: np.ndarray, split: str, path: Path) -> np.ndarray:
         if len(bad):
             row, column = bad[0]
             raise TrainerError(
-                f"{path}: the {split} feature {column} of id {start + row} is {part[row, column]}; finite numbers below "
-                f"{LARGEST:g} are expected: make the features anew"
+                f"{path}: the {split} feature {column} of id {start + row} is {part[row, column]}; finite numbers "
+                f"below {LARGEST:g} are expected: make the features anew"
             )
         features[start : start + BLOCK] = part
     return features
@@ -120,5 +120,5 @@ def sha256_of(features: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name, values in features.items():
         digest.update(f"{name} {' '.join(map(str, values.shape))}\n".encode())
-        digest.update(np.ascontiguousarray(values, "<f4"))
+        digest.update(np.ascontiguousarray(values, "<f4").data)
     return digest.hexdigest()

@@ -111,9 +111,9 @@ def open_features(dataset: Dataset, name: str) -> Features:
     """The features of a dataset's images.
 
     Args:
-        name: of the backbone that made them, for a file of `embed`; or a file, which ends in .npz (arrays "train" (N, D)
-            and "test" (M, D)), .npy ((N + M, D), the training samples first) or .h5 (datasets "train" and "test"), those
-            of id i at row i, whatever model made them.
+        name: of the backbone that made them, for a file of `embed`; or a file of any model's, those of id i at row i:
+            .npz (arrays "train" (N, D) and "test" (M, D)), .npy ((N + M, D), the training samples first) or .h5
+            (datasets "train" and "test").
 
     Raises:
         DataToolsError: there are none, they are of other images, of another number of samples, or not finite, or the
@@ -134,13 +134,13 @@ def _made_by(dataset: Dataset, backbone: str, digest: str) -> Path:
     files = sorted(path for path in folder.glob("*.h5") if pattern.fullmatch(path.name))
     if not files:
         raise TrainerError(
-            f"{folder}: no features of {backbone} of the images of {dataset.path}; make them with `trainer embed --data "
-            f"{dataset.path} --backbone {backbone}`"
+            f"{folder}: no features of {backbone} of the images of {dataset.path}; make them with `trainer embed "
+            f"--data {dataset.path} --backbone {backbone}`"
         )
     if len(files) > 1:
         raise TrainerError(
-            f"{folder}: {len(files)} files of {backbone} of these images ({listed([path.name for path in files])}); name "
-            "one of them with --features FILE"
+            f"{folder}: {len(files)} files of {backbone} of these images ({listed([path.name for path in files])}); "
+            "name one of them with --features FILE"
         )
     return files[0]
 

@@ -34,7 +34,7 @@ def images_sha256(data: TrainingData) -> str:
         step = max(1, BLOCK_BYTES // max(1, int(np.prod(images.shape[1:]))))
         for start in range(0, images.shape[0], step):
             rows = np.arange(start, min(start + step, images.shape[0]))
-            digest.update(np.ascontiguousarray(images[rows]))
+            digest.update(np.ascontiguousarray(images[rows]).data)
     return digest.hexdigest()
 
 

@@ -1,7 +1,7 @@
 """The classifiers. Adding one: a function `(input_shape, num_classes, rng, …) -> keras.Model`, and a line.
 
-Networks are functional Keras models from (B, H, W, C) float32 images, or (B, D) features, to (B, K) logits. Their initial weights and
-dropout seeds come from a NumPy generator, so they are the same in every engine and on every device.
+Networks are functional Keras models from (B, H, W, C) float32 images, or (B, D) features, to (B, K) logits. Their
+initial weights and dropout seeds come from a NumPy generator, so they are the same in every engine and on every device.
 """
 
 from __future__ import annotations

@@ -131,5 +131,5 @@ def _sha256(network: Any) -> str:
     for values in network.get_weights():
         plain = np.ascontiguousarray(values, "<f4")
         digest.update(f"{plain.shape}\n".encode())
-        digest.update(plain)
+        digest.update(plain.data)
     return digest.hexdigest()

