@@ -81,8 +81,9 @@ def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> n
     """Class probabilities of images, by the network of a finished run.
 
     Args:
-        run: opened, or its directory. images: (N, H, W, C) uint8, of the size that it was trained on. which: "last",
-            or "selected" for the epoch selected on held-out samples.
+        run: opened, or its directory. images: (N, H, W, C) uint8, of the size that it was trained on; for a run on
+            features, (N, D) of them, as they are in their file. which: "last", or "selected" for the epoch selected on
+            held-out samples.
 
     Returns:
         (N, K) float32, each row sums to 1.
@@ -95,6 +96,14 @@ def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> n
     opened = run if isinstance(run, Run) else load_run(run)
     network = opened.network(which)
     expected = tuple(network.input_shape[1:])
+    scaling = opened.scaling
+    if scaling is not None:
+        if images.dtype.kind != "f" or images.shape[1:] != expected:
+            raise TrainerError(
+                f"features of shape {images.shape}, {images.dtype}: (N, {expected[0]}) floats are expected, of the "
+                "model that made those of the run"
+            )
+        return predict_probabilities(network, scaling.apply(images))
     if images.dtype != np.uint8 or images.shape[1:] != expected:
         raise TrainerError(
             f"images of shape {images.shape}, {images.dtype}: (N, {', '.join(map(str, expected))}) uint8 is expected"

@@ -75,7 +75,8 @@ PRESETS = {
             **SELFIE_RECIPE,
             "network": "linear",
             "epochs": 50,
-            "learning_rate": 0.01,
+            "learning_rate": 0.003,
+            "weight_decay": 0.1,
         },
     ),
     "co-teaching-2018": Preset(
