@@ -83,7 +83,7 @@ def _speed(title: str) -> Iterator[_Speed]:
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File of the weights: .pth for efficientnet-lite, .weights.h5 or .h5 for keras:NAME.  [default: the backbone's]",
+    help="Weights: .pth for efficientnet-lite, .weights.h5 or .h5 for keras:NAME.  [default: the backbone's own]",
 )
 @click.option(
     "--dtype",
@@ -134,10 +134,5 @@ def embed(data: Path, backbone: str, **given: Any) -> None:
         echo(f"{made.path}: there already")
         return
     counts = " and ".join(f"{dataset.metadata.num_records(split):,} {split}" for split in dataset.metadata.splits)
-    echo(
-        f"{made.path}: features of {counts} images by {backbone}; train on them with --features {_name(made.path, given)}"
-    )
-
-
-def _name(path: Path, given: dict[str, Any]) -> str:
-    return str(path)
+    name = backbone if given["out"] is None else made.path
+    echo(f"{made.path}: features of {counts} images by {backbone}; train on them with --features {name}")

@@ -217,7 +217,7 @@ class Training:
         return kept
 
     def weights(self) -> dict[str, np.ndarray]:
-        """weights.h5: the networks' as they ended, with held-out samples those of the selected epoch; features' scaling."""
+        """weights.h5: the networks' last, with held-out samples those of the selected epoch, and features' scaling."""
         last = {f"last/{name}": values for name, values in self.setup.engine.weights().items()}
         selected = {
             f"selected/{key.removeprefix('weights/')}": values
