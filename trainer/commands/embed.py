@@ -125,7 +125,7 @@ def embed(data: Path, backbone: str, **given: Any) -> None:
     Features that are there already are not made again.
     """
     from datatools.format.dataset import open_dataset
-    from trainer.features.embed import make_features
+    from trainer.features.embedding import make_features
 
     dataset = open_dataset(data)
     with _speed(f"embed {data.name}") as progress:

@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.features.embed import embed, embed_images
+    from trainer.features.embedding import embed, embed_images
     from trainer.features.file import open_features
 
 __all__ = ["embed", "embed_images", "open_features"]
 
-_MODULES = {"embed": "embed", "embed_images": "embed", "open_features": "file"}
+_MODULES = {"embed": "embedding", "embed_images": "embedding", "open_features": "file"}
 """Where each name is from."""
 
 

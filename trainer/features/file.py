@@ -26,11 +26,11 @@ from datatools.errors import listed
 from datatools.files.output import atomic_hdf5
 from datatools.format.dataset import Dataset
 from datatools.format.metadata import SPLITS, package_version
-from trainer.config import is_feature_file
+from trainer.config import FEATURE_SUFFIXES, is_feature_file
 from trainer.data import TrainingData, load
 from trainer.errors import TrainerError
 from trainer.features.arrays import checked, read_npy, read_npz, sha256_of
-from trainer.features.backbones import check_backbone
+from trainer.features.backbones import BACKBONES, is_backbone
 from trainer.features.images import images_sha256
 from trainer.runs.reading import plain_dataset
 from trainer.vectors import Features
@@ -122,7 +122,11 @@ def open_features(dataset: Dataset, name: str) -> Features:
     data = load(dataset)
     if is_feature_file(name):
         return _read(Path(name), dataset, data, None)
-    check_backbone(name)
+    if not is_backbone(name):
+        raise TrainerError(
+            f"--features {name:.200}: neither a backbone ({', '.join(BACKBONES)}) nor a file that ends in "
+            f"{', '.join(FEATURE_SUFFIXES)}; see docs/features.md"
+        )
     digest = images_sha256(data)
     return _read(_made_by(dataset, name, digest), dataset, data, digest)
 

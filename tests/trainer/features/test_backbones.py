@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -101,6 +102,17 @@ def test_a_network_of_keras_takes_its_weights_from_a_file(keras: Any, tmp_path: 
         np.asarray(backbone.network(backbone.preprocess(pixels), training=False)), expected, 1e-5
     )
     assert "name the weights of this network" in refusal("keras:MobileNet", 32, tmp_path / "made.weights.h5")
+
+
+def test_a_file_without_some_of_the_weights_is_refused(keras: Any, tmp_path: Path) -> None:
+    made = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    path = tmp_path / "made.weights.h5"
+    made.save_weights(path)
+    load_backbone("keras:MobileNetV2", 32, path)
+    with h5py.File(path, "r+") as file:
+        del file["layers/conv2d"]
+    message = refusal("keras:MobileNetV2", 32, path)
+    assert message.endswith("name the weights of this network without its classifier")
 
 
 def test_a_download_that_fails_is_one_line(tf: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

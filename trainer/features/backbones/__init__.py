@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -47,9 +48,15 @@ class Backbone:
     weights_sha256: str
 
 
+def is_backbone(name: str) -> bool:
+    """Whether `name` is one of BACKBONES; whether keras.applications has it is not looked at."""
+    of_keras = name.startswith(KERAS) and MODEL_NAME.fullmatch(name.removeprefix(KERAS)) is not None
+    return name in EFFICIENTNET_LITES or of_keras
+
+
 def check_backbone(name: str) -> None:
-    """Raise TrainerError unless `name` is of a backbone; whether keras.applications has it is not looked at."""
-    if name in EFFICIENTNET_LITES or (name.startswith(KERAS) and MODEL_NAME.fullmatch(name.removeprefix(KERAS))):
+    """Raise TrainerError unless `is_backbone`."""
+    if is_backbone(name):
         return
     raise TrainerError(f"backbone '{name:.60}': not known; known are {', '.join(BACKBONES)} (docs/features.md)")
 
@@ -107,7 +114,7 @@ def _keras_application(name: str, size: int, weights: Path | None) -> tuple[Any,
     try:
         network = make(weights="imagenet" if weights is None else None, **arguments)
         if weights is not None:
-            network.load_weights(weights)
+            _load_weights(network, weights)
     # what Keras raises of sizes it does not take, of downloads that fail and of files that are not its own
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -119,6 +126,22 @@ def _keras_application(name: str, size: int, weights: Path | None) -> tuple[Any,
         raise TrainerError(f"backbone '{name}' at {size} pixels: {reason}; {remedy}") from None
     preprocess_input = import_module(make.__module__).preprocess_input
     return network, partial(_preprocessed, preprocess_input)
+
+
+def _load_weights(network: Any, weights: Path) -> None:
+    """Load weights from a file, all of them: Keras leaves a layer that the file does not have as it is.
+
+    Raises:
+        ValueError: the file has not all of them; also whatever Keras raises.
+    """
+    network.set_weights([np.full(values.shape, np.nan, values.dtype) for values in network.get_weights()])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers that are left as they are
+        network.load_weights(weights)
+    pairs = zip(network.weights, network.get_weights(), strict=True)
+    missing = [weight.path for weight, values in pairs if not np.isfinite(values).all()]
+    if missing:
+        raise ValueError(f"{weights} has no {missing[0]}, or no numbers in it ({len(missing)} such arrays)")
 
 
 def _preprocessed(preprocess_input: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
