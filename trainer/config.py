@@ -284,9 +284,8 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.features is not None and is_feature_file(self.features):
-            # a run is resumed, and its networks are used, from other working directories too
-            object.__setattr__(self, "features", str(Path(self.features).absolute()))
+        if self.features is not None:
+            object.__setattr__(self, "features", absolute_features(self.features))
         for name, declared in settings_of(RunConfig).items():
             # which names are known is looked at by `check_names`: a report may read runs of methods that are gone
             if declared.choices is None:
@@ -382,6 +381,11 @@ class RunConfig:
 def is_feature_file(name: str) -> bool:
     """Whether the value of --features names a file, and no backbone."""
     return Path(name).suffix.lower() in FEATURE_SUFFIXES
+
+
+def absolute_features(name: str) -> str:
+    """The value of --features wherever one works: a run is resumed from other working directories too."""
+    return str(Path(name).absolute()) if is_feature_file(name) else name
 
 
 def gpu_number(device: str, count: int) -> int | None:
