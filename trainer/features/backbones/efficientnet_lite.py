@@ -26,6 +26,8 @@ PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 EPSILON = 1e-3
 """Of batch norm."""
+PLAIN: dict[str, Any] = {"padding": "same", "use_bias": False}
+"""What all convolutions are. Their kernels start at 0, which is quickest made, for they are loaded."""
 
 
 class Stage(NamedTuple):
@@ -109,7 +111,7 @@ def _block(x: Any, stage: Stage, stride: int, name: str) -> Any:
         expanded = _convolution(x, channels * stage.expansion, 1, 1, f"{name}_expand_conv")
         x = _norm(expanded, f"{name}_bn0", activated=True)
     depthwise = keras.layers.DepthwiseConv2D(
-        stage.kernel, strides=stride, padding="same", use_bias=False, name=_plain(f"{name}_depthwise_conv")
+        stage.kernel, strides=stride, depthwise_initializer="zeros", name=_plain(f"{name}_depthwise_conv"), **PLAIN
     )
     x = _norm(depthwise(x), f"{name}_bn1", activated=True)
     x = _norm(_convolution(x, stage.filters, 1, 1, f"{name}_project_conv"), f"{name}_bn2", activated=False)
@@ -117,7 +119,7 @@ def _block(x: Any, stage: Stage, stride: int, name: str) -> Any:
 
 
 def _convolution(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
-    layer = keras.layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False, name=_plain(name))
+    layer = keras.layers.Conv2D(filters, kernel, strides=stride, kernel_initializer="zeros", name=_plain(name), **PLAIN)
     return layer(x)
 
 
