@@ -118,7 +118,7 @@ def _speed(title: str) -> Iterator[_Speed]:
 @click.option("--overwrite", is_flag=True, help="Replace other features that stand there.")
 @no_fsync_option
 def embed(data: Path, backbone: str, **given: Any) -> None:
-    """Make pretrained features of a dataset's images, for `trainer run --features`.
+    """Make pretrained features of a dataset's images, for `trainer run METHOD --features`.
 
     Each image of both splits goes through a network that was trained on other images; the numbers before its classifier
     are written to a features file. Labels play no part: the file serves every noisy version of the same images.
