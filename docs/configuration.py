@@ -85,7 +85,7 @@ def variants_table() -> Iterator[Sequence[str]]:
 
 def networks_table() -> Iterator[Sequence[str]]:
     """A row a network."""
-    yield "network", "parameters, 32x32x3, 10 classes", "what it is"
+    yield "network", "parameters, 32x32x3 images or 1,280 features, 10 classes", "what it is"
     for name, network in NETWORKS.items():
         yield f"`{name}`", f"{network.parameters:,}", network.title
 

@@ -83,8 +83,9 @@ def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> n
     Of a method whose networks are tested together, as ELR+ and DivideMix, they are of the mean of their logits.
 
     Args:
-        run: opened, or its directory. images: (N, H, W, C) uint8, of the size that it was trained on. which: "last",
-            or "selected" for the epoch selected on held-out samples.
+        run: opened, or its directory. images: (N, H, W, C) uint8, of the size that it was trained on; for a run on
+            features, (N, D) of them, as they are in their file. which: "last", or "selected" for the epoch selected on
+            held-out samples.
 
     Returns:
         (N, K) float32, each row sums to 1.
@@ -99,6 +100,14 @@ def predict(run: Run | Path | str, images: np.ndarray, which: str = "last") -> n
     count = method.num_networks if method.tested_together else 1
     networks = [opened.network(which, number) for number in range(1, count + 1)]
     expected = tuple(networks[0].input_shape[1:])
+    scaling = opened.scaling
+    if scaling is not None:
+        if images.dtype.kind != "f" or images.shape[1:] != expected:
+            raise TrainerError(
+                f"features of shape {images.shape}, {images.dtype}: (N, {expected[0]}) floats are expected, of the "
+                "model that made those of the run"
+            )
+        return predict_probabilities(networks, scaling.apply(images))
     if images.dtype != np.uint8 or images.shape[1:] != expected:
         raise TrainerError(
             f"images of shape {images.shape}, {images.dtype}: (N, {', '.join(map(str, expected))}) uint8 is expected"

@@ -7,14 +7,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from datatools.format.dataset import Dataset
-from trainer.augmentation import AUGMENTATIONS
+from trainer.augmentation import AUGMENTATIONS, NONE
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.base import SAMPLINGS, Method
-from trainer.networks import NETWORKS
+from trainer.networks import FEATURES, IMAGES, NETWORKS
 from trainer.presets import PRESETS, epochs_at, from_preset, late_momentum_of, presets_text
 from trainer.recipe import SCHEDULES, learning_rate_at
 from trainer.settings import VARIANTS, Derived, Setting, resolve_settings, setting, settings_of
@@ -39,9 +40,17 @@ COMPILATION_CACHE_VARIABLE = "TRAINER_COMPILATION_CACHE"
 """Environment variable with the folder in which compiled steps are kept, or "off"."""
 ALWAYS_STORED = ("network", "preset", "epochs", "batch_size", "learning_rate", "noise_rate", "seed", "engine")
 """The settings that every config.json has, whatever version wrote it."""
-BESIDE_PRESETS = ("preset", "variant", "noise_rate", "seed", "engine")
+FIRST_SETTINGS = ("variant", "features", "preset")
+"""The settings that the defaults of others depend on, each after those that its own depends on."""
+FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
+"""What the name of a file of features ends in."""
+BESIDE_PRESETS = ("preset", "features", "variant", "noise_rate", "seed", "engine")
 """The settings of which a preset says nothing."""
 _DEVICE = re.compile(r"auto|cpu|gpu(:\d{1,4})?")
+
+
+def _default_preset(values: Mapping[str, Any]) -> str:
+    return "paper" if values.get("features") is None else "features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +74,19 @@ class RunConfig:
         source="SELFIE, section 4.1; ours",
         choices=NETWORKS,
     )
+    features: str | None = setting(
+        "Train on features in place of the images: those that `trainer embed` made with the backbone NAME, or a file "
+        "of any model's, .npy, .npz or .h5; `docs/features.md`.",
+        default=None,
+        none="train on the images",
+        source="ours",
+        metavar="NAME|FILE",
+    )
     preset: str = setting(
-        f"Values for what is not given. {presets_text()}.", default="paper", source="ours", choices=PRESETS
+        f"Values for what is not given. {presets_text()}.",
+        default=Derived("paper; features with --features", _default_preset),
+        source="ours",
+        choices=PRESETS,
     )
     epochs: int = setting(
         "Epochs of each run; a method that restarts trains them several times.",
@@ -264,6 +284,8 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.features is not None:
+            object.__setattr__(self, "features", absolute_features(self.features))
         for name, declared in settings_of(RunConfig).items():
             # which names are known is looked at by `check_names`: a report may read runs of methods that are gone
             if declared.choices is None:
@@ -285,6 +307,25 @@ class RunConfig:
             raise TrainerError(
                 f"--sampling {self.sampling}: {self.method} draws mini-batches of its own; {' or '.join(allowed)} is "
                 "expected"
+            )
+
+    def check_inputs(self) -> None:
+        """Raise TrainerError unless network and augmentation go with what the run trains on, images or features."""
+        takes = NETWORKS[self.network].takes
+        if self.features is None and takes != IMAGES:
+            raise TrainerError(
+                f"--network {self.network}: takes features; name them with --features, or choose a network that takes "
+                "images"
+            )
+        if self.features is not None and takes != FEATURES:
+            networks = " or ".join(name for name, spec in NETWORKS.items() if spec.takes == FEATURES)
+            raise TrainerError(
+                f"--network {self.network}: takes images; with --features choose --network {networks}, or leave "
+                "--features out"
+            )
+        if self.features is not None and self.augmentation != NONE.name:
+            raise TrainerError(
+                f"--augmentation {self.augmentation}: changes pixels, and features have none; pass --augmentation none"
             )
 
     def make_method(self) -> Method:
@@ -343,6 +384,16 @@ class RunConfig:
         return cls(**known)
 
 
+def is_feature_file(name: str) -> bool:
+    """Whether the value of --features names a file, and no backbone."""
+    return Path(name).suffix.lower() in FEATURE_SUFFIXES
+
+
+def absolute_features(name: str) -> str:
+    """The value of --features wherever one works: a run is resumed from other working directories too."""
+    return str(Path(name).absolute()) if is_feature_file(name) else name
+
+
 def gpu_number(device: str, count: int) -> int | None:
     """Which of `count` GPUs `device` (auto, cpu, gpu, gpu:N) asks for; None for the CPU.
 
@@ -383,7 +434,8 @@ def resolve(
 
     Raises:
         TypeError: a setting that there is not.
-        TrainerError: an unknown method or choice, a value out of range, or a noise rate that nobody knows.
+        TrainerError: an unknown method or choice, a value out of range, settings that contradict each other, or a noise
+            rate that nobody knows.
     """
     _check_method(method)
     settings = settings_of(RunConfig)
@@ -391,19 +443,21 @@ def resolve(
     if unknown:
         raise TypeError(f"unexpected settings {', '.join(sorted(unknown))}; a run has {', '.join(settings)}")
     given = {name: value for name, value in given.items() if value is not None}
-    # the defaults of the others depend on these two
-    first = {name: settings[name] for name in ("preset", "variant")}
+    # the defaults of the others depend on these
+    first = {name: settings[name] for name in FIRST_SETTINGS}
     context = resolve_settings(first, given, {"variant": VARIANTS[0]})
     if "noise_rate" not in given:
         context["known_rate"], noise_rate_from = known_noise_rate(dataset)
     values = resolve_settings(settings, given, context)
     made = METHODS[method].from_settings(values["epochs"], method_options or {}, values["variant"])
-    return RunConfig(
+    config = RunConfig(
         method=method,
         noise_rate_from=noise_rate_from or "--noise-rate",
         method_settings=dataclasses.asdict(made),
         **values,
     )
+    config.check_inputs()
+    return config
 
 
 def known_noise_rate(dataset: Dataset) -> tuple[float, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,13 +15,17 @@ from trainer.balanced import balanced_order
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
 from trainer.record_file import RecordFile
+from trainer.vectors import Features, Scaling
 
 
 class Images(Protocol):
-    """Images that can be gathered by row: a NumPy array (N, H, W, C) uint8, or `RecordImages`."""
+    """What can be gathered by row: a NumPy array (N, H, W, C) uint8 or (N, D) float32, or `RecordImages`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     @property
     def nbytes(self) -> int: ...
@@ -36,6 +40,8 @@ class RecordImages:
 
     Indexing gives (n, H, W, C) uint8; the records are depth-major. Raises TrainerError as `RecordFile`.
     """
+
+    dtype = np.dtype(np.uint8)
 
     def __init__(self, batches: list[np.ndarray], rows: np.ndarray) -> None:
         """`batches`: memory maps of the records. `rows`: (N,) places in them, counted through all batches."""
@@ -65,11 +71,13 @@ class TrainingData:
     """What a run trains on and is measured by. A training sample's row r has the id `ids[r]`.
 
     Attributes:
-        train_images, test_images: (N, H, W, C) uint8. train_labels, test_labels: (N,) int32 as given.
+        train_images, test_images: (N, H, W, C) uint8; or in their place (N, D) float32 features, standardised.
+        train_labels, test_labels: (N,) int32 as given.
         clean_labels: (N,) int32 where a manifest tells them or the labels are clean; for evaluation alone.
         ids: (N,) int32 ids of the training samples, ascending; without held-out samples 0..N-1.
         validation_images, validation_labels: the training samples that are held out, with the labels they have; or
             None. validation_ids: (V,) int32 their ids.
+        scaling: what features were standardised by.
     """
 
     train_images: Images
@@ -82,6 +90,7 @@ class TrainingData:
     validation_images: Images | None = None
     validation_labels: np.ndarray | None = None
     validation_ids: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         if not len(self.ids):
@@ -92,10 +101,14 @@ class TrainingData:
         return len(self.train_labels)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        _, height, width, channels = self.train_images.shape
-        return height, width, channels
+    def image_shape(self) -> tuple[int, ...]:
+        """(H, W, C), or (D,) of features."""
+        return tuple(self.train_images.shape[1:])
+
+    @property
+    def has_features(self) -> bool:
+        """Whether features stand in the place of images."""
+        return len(self.image_shape) == 1
 
     @property
     def held_out(self) -> tuple[str, ...]:
@@ -103,11 +116,14 @@ class TrainingData:
         return ("test",) if self.validation_labels is None else ("test", "validation")
 
 
-def load(dataset: Dataset, validation_fraction: float = 0.0, seed: int = 0) -> TrainingData:
+def load(
+    dataset: Dataset, validation_fraction: float = 0.0, seed: int = 0, features: Features | None = None
+) -> TrainingData:
     """Open both splits of a dataset; the images stay in its files until they are asked for.
 
     Args:
         validation_fraction: share of the training samples to hold out, of each given label alike (`held_out_rows`).
+        features: of this dataset's images, to train on in their place; standardised by the samples that are trained on.
 
     Raises:
         DataToolsError: batches or manifest are damaged, or do not belong together.
@@ -122,7 +138,7 @@ def load(dataset: Dataset, validation_fraction: float = 0.0, seed: int = 0) -> T
     kept = np.setdiff1d(np.arange(len(labels)), held_out)
     if len(held_out) and len(kept) < 2:
         raise TrainerError(f"--validation-fraction {validation_fraction:g}: leaves {len(kept)} samples to train on")
-    return TrainingData(
+    data = TrainingData(
         train_images=RecordImages(batches, rows[kept]),
         train_labels=labels[kept],
         test_images=RecordImages(test_batches, test_rows),
@@ -133,6 +149,20 @@ def load(dataset: Dataset, validation_fraction: float = 0.0, seed: int = 0) -> T
         validation_images=RecordImages(batches, rows[held_out]) if len(held_out) else None,
         validation_labels=labels[held_out] if len(held_out) else None,
         validation_ids=held_out.astype(np.int32),
+    )
+    return data if features is None else _with_features(data, features)
+
+
+def _with_features(data: TrainingData, features: Features) -> TrainingData:
+    """The data with features, standardised, in the place of its images."""
+    train, held_out = features.train[data.ids], features.train[data.validation_ids]
+    scaling = Scaling.of(train)
+    return replace(
+        data,
+        train_images=scaling.apply(train),
+        test_images=scaling.apply(features.test),
+        validation_images=scaling.apply(held_out) if len(held_out) else None,
+        scaling=scaling,
     )
 
 

@@ -66,6 +66,19 @@ PRESETS = {
         "last_test_error",
         {**SELFIE_RECIPE, "network": "small-cnn", "epochs": 40},
     ),
+    "features": Preset(
+        "a linear layer on features, for a CPU",
+        "ours",
+        "as in the paper",
+        "last_test_error",
+        {
+            **SELFIE_RECIPE,
+            "network": "linear",
+            "epochs": 50,
+            "learning_rate": 0.003,
+            "weight_decay": 0.1,
+        },
+    ),
     "co-teaching-2018": Preset(
         "the protocol of Co-teaching, also of Co-teaching+ and JoCoR",
         "Han et al., NIPS 2018, section 4, and its code",

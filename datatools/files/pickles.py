@@ -23,7 +23,7 @@ MAX_OPCODES = 1_000_000
 """The largest official file has a fifth of that. An opcode is a byte, and what it makes takes up to 216."""
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The pickle asks for something that no data file needs."""
 
 
@@ -41,14 +41,14 @@ class _Dtype:
             or len(state) < 2
             or state[1] not in ("|", "<", ">", "=", b"|", b"<", b">", b"=")
         ):
-            raise _RefusedError("a dtype of unknown form")
+            raise RefusedError("a dtype of unknown form")
         # Python 2 wrote it as a byte string
         self.order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
 
     def resolve(self) -> np.dtype:
         code = self.code.decode("ascii") if isinstance(self.code, bytes) else self.code
         if not isinstance(code, str) or code[:1] not in PLAIN_KINDS or code[1:] not in ("1", "2", "4", "8"):
-            raise _RefusedError(f"an array of {code[:40]!r}" if isinstance(code, str) else "an array of unknown type")
+            raise RefusedError(f"an array of {code[:40]!r}" if isinstance(code, str) else "an array of unknown type")
         return np.dtype(code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
@@ -76,15 +76,15 @@ class _Array:
             ):
                 pass
             case _:
-                raise _RefusedError("an array of unknown form")
+                raise RefusedError("an array of unknown form")
         raw = data.encode("latin-1") if isinstance(data, str) else data
         if not all(isinstance(side, int) and side >= 0 for side in shape):
-            raise _RefusedError("an array of impossible shape")
+            raise RefusedError("an array of impossible shape")
         flat = np.frombuffer(raw, dtype.resolve())
         self.value = flat.reshape(shape, order="F" if fortran else "C")
 
 
-class _Function:
+class FixedFunction:
     """Stands for a global while unpickling. It has no attributes, so a BUILD opcode finds nothing to change."""
 
     __slots__ = ("_call",)
@@ -96,7 +96,7 @@ class _Function:
         return self._call(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise _RefusedError("it changes a function")
+        raise RefusedError("it changes a function")
 
 
 class _DataUnpickler(pickle.Unpickler):
@@ -104,19 +104,19 @@ class _DataUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         allowed: dict[tuple[str, str], Any] = {
-            ("numpy.core.multiarray", "_reconstruct"): _Function(self._reconstruct),
-            ("numpy._core.multiarray", "_reconstruct"): _Function(self._reconstruct),
+            ("numpy.core.multiarray", "_reconstruct"): FixedFunction(self._reconstruct),
+            ("numpy._core.multiarray", "_reconstruct"): FixedFunction(self._reconstruct),
             ("numpy", "ndarray"): "ndarray",
-            ("numpy", "dtype"): _Function(self._dtype),
-            ("_codecs", "encode"): _Function(self._encode),
+            ("numpy", "dtype"): FixedFunction(self._dtype),
+            ("_codecs", "encode"): FixedFunction(self._encode),
         }
         try:
             return allowed[module, name]
         except KeyError:
-            raise _RefusedError(f"the pickle calls {module}.{name}") from None
+            raise RefusedError(f"the pickle calls {module}.{name}") from None
 
     def persistent_load(self, pid: object) -> Any:
-        raise _RefusedError("the pickle refers to something outside itself")
+        raise RefusedError("the pickle refers to something outside itself")
 
     def _reconstruct(self, *_: object) -> _Array:
         return _Array()
@@ -126,33 +126,38 @@ class _DataUnpickler(pickle.Unpickler):
 
     def _encode(self, text: object, encoding: object = "latin1") -> bytes:
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1"):
-            raise _RefusedError("text of unknown encoding")
+            raise RefusedError("text of unknown encoding")
         return text.encode("latin-1")
 
 
-def _check_opcodes(data: bytes) -> None:
-    """Refuse too many opcodes, and a memo index larger than the file: CPython's unpickler would allocate up to it."""
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+def check_opcodes(file: io.BytesIO) -> None:
+    """Refuse too many opcodes, and a memo index larger than the file: CPython's unpickler would allocate up to it.
+
+    Args:
+        file: stands at the start of a pickle, afterwards behind it.
+    """
+    size = len(file.getbuffer())
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if number == MAX_OPCODES:
-            raise _RefusedError(f"more than {MAX_OPCODES:,} opcodes")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
-            raise _RefusedError("the pickle asks for more memory than it can need")
+            raise RefusedError(f"more than {MAX_OPCODES:,} opcodes")
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > size:
+            raise RefusedError("the pickle asks for more memory than it can need")
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
     """Put the arrays in place of what stood for them: in the dictionary itself, where every official file has them."""
     if isinstance(value, _Array):
         if value.value is None:
-            raise _RefusedError("an array without content")
+            raise RefusedError("an array without content")
         return value.value
     if isinstance(value, dict):
         if depth:  # no official file nests them, and dictionaries that share others would unfold without end
-            raise _RefusedError("a dictionary in a dictionary")
+            raise RefusedError("a dictionary in a dictionary")
         return {key: _plain(item, 1) for key, item in value.items() if isinstance(key, (str, bytes))}
     if isinstance(value, (list, tuple)) and not all(isinstance(item, (int, float, str, bytes)) for item in value):
-        raise _RefusedError("a list of something else than numbers and text")
+        raise RefusedError("a list of something else than numbers and text")
     if isinstance(value, _Dtype) or callable(value):
-        raise _RefusedError("something that is not data")
+        raise RefusedError("something that is not data")
     return value
 
 
@@ -170,12 +175,12 @@ def load_pickle(data: bytes, origin: Path | str, in_array: bool = False) -> dict
     """
     load: Callable[[], Any] = _DataUnpickler(io.BytesIO(data), encoding="bytes").load
     try:
-        _check_opcodes(data)
+        check_opcodes(io.BytesIO(data))
         value = load()
         if in_array and isinstance(value, _Array) and value.item is not None:
             value = value.item
         value = _plain(value)
-    except _RefusedError as error:
+    except RefusedError as error:
         raise DataToolsError(
             f"{origin}: not a data file, and was not executed: {error}; fetch the official archive"
         ) from None

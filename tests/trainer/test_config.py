@@ -17,7 +17,7 @@ from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.methods.default import Default
 from trainer.methods.selfie import Selfie
-from trainer.networks import NETWORKS
+from trainer.networks import FEATURES, NETWORKS
 from trainer.presets import PRESETS
 
 
@@ -46,12 +46,49 @@ def test_the_paper_preset_is_the_paper_s_protocol() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_resolves_and_is_used_where_nothing_is_given(preset: str) -> None:
-    config, base = resolve("default", dataset(), preset=preset), PRESETS[preset].values
+    base = PRESETS[preset].values
+    features = "efficientnet-lite0" if NETWORKS[base["network"]].takes == FEATURES else None
+    config = resolve("default", dataset(), preset=preset, features=features)
     of_epochs = ("drop_points", "decay_point")
     assert {name: getattr(config, name) for name in base if name not in of_epochs} == {
         name: value for name, value in base.items() if name not in of_epochs
     }
     assert config.network in NETWORKS
+
+
+def test_features_have_a_preset_of_their_own_which_another_one_replaces() -> None:
+    config = resolve("default", dataset(), features="efficientnet-lite0")
+    assert (config.preset, config.network, config.weight_decay) == ("features", "linear", 0.1)
+    config = resolve("default", dataset(), features="efficientnet-lite0", preset="quick", network="mlp")
+    assert (config.preset, config.network, config.weight_decay) == ("quick", "mlp", 5e-4)
+    assert resolve("default", dataset()).preset == "paper"
+
+
+def test_a_file_of_features_is_named_wherever_one_works_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = resolve("default", dataset(), features="some/mine.npy")
+    assert config.features == str(tmp_path / "some" / "mine.npy")
+    monkeypatch.chdir("/")
+    assert RunConfig.from_json(config.to_json()) == config
+    assert resolve("default", dataset(), features="keras:MobileNetV3Small").features == "keras:MobileNetV3Small"
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"network": "linear"}, "--network linear: takes features; name them with --features"),
+        ({"preset": "features"}, "--network linear: takes features; name them with --features"),
+        ({"features": "x.npy", "network": "small-cnn"}, "takes images; with --features choose --network linear or mlp"),
+        ({"features": "x.npy", "preset": "quick"}, "--network small-cnn: takes images; with --features"),
+        ({"features": "x.npy", "augmentation": "crop-flip"}, "features have none; pass --augmentation none"),
+        ({"features": "x.npy", "preset": "elr-2020", "network": "mlp"}, "--augmentation crop-flip: changes pixels"),
+    ],
+)
+def test_what_does_not_go_with_features_is_refused(settings: dict[str, Any], part: str) -> None:
+    with pytest.raises(TrainerError) as caught:
+        resolve("default", dataset(), **settings)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_given_goes_before_the_preset() -> None:

@@ -9,7 +9,7 @@ from trainer.augmentation.base import NONE, Augmentation, draw
 from trainer.augmentation.crop_flip import CROP_FLIP, CUTOUT
 from trainer.augmentation.randaugment import RANDAUGMENT
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "draw"]
+__all__ = ["AUGMENTATIONS", "NONE", "Augmentation", "draw"]
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     augmentation.name: augmentation for augmentation in (NONE, CROP_FLIP, CUTOUT, RANDAUGMENT)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datatools.commands import CommandGroup
 
-COMMANDS = ("run", "sweep", "report", "relabel", "apply", "estimate-noise", "list")
+COMMANDS = ("run", "embed", "sweep", "report", "apply", "relabel", "estimate-noise", "list")
 
 main = CommandGroup(
     "trainer",
@@ -17,6 +17,7 @@ main = CommandGroup(
     \b
     trainer run selfie                         on the only noisy dataset under data/
     trainer run default --preset quick         a small network and few epochs, for a CPU
+    trainer embed --data data/my_photos        pretrained features, to train on in minutes on a CPU
     trainer list                               methods and networks, with papers and sizes
     """,
 )

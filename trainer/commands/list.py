@@ -21,8 +21,8 @@ def list(presets: bool, as_json: bool) -> None:
     """Show methods, networks, presets and engines.
 
     For each method its paper, its own options with their defaults, and how many networks it trains; for each network
-    its paper and its trainable parameters for images of 32x32x3 and 10 classes; for each preset its source, the
-    convention of its noise, the figure that was published, and its settings.
+    its paper and its trainable parameters for images of 32x32x3, or 1,280 features, and 10 classes; for each
+    preset its source, the convention of its noise, the figure that was published, and its settings.
     """
     shown = {name: entries for name, entries in inventory().items() if name == "presets" or not presets}
     click.echo(json.dumps(shown, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(shown)))
@@ -107,7 +107,7 @@ def _methods(methods: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _networks(networks: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield "Networks (--network NAME); parameters for images of 32x32x3 and 10 classes"
+    yield "Networks (--network NAME); parameters for images of 32x32x3, or 1,280 features, and 10 classes"
     for network in networks:
         yield from _wrapped(f"{network['name']}: {network['title']}", 2)
         yield from _wrapped(f"paper: {network['paper']}", 6)

@@ -12,7 +12,7 @@ import numpy as np
 
 from datatools.seeding import stream
 from trainer import ops
-from trainer.augmentation import AUGMENTATIONS, draw
+from trainer.augmentation import AUGMENTATIONS, NONE, draw
 from trainer.config import RunConfig
 from trainer.data import TrainingData
 from trainer.engine import EvaluationTotals
@@ -75,19 +75,28 @@ class BaseEngine(ImageFeed, ABC):
             self._images = None if self.streams else self._put(data.train_images)
             splits = () if self.streams else data.held_out
             self._held_out = {split: list(self._held_out_on_device(split)) for split in splits}
-        names = (config.augmentation if view == TRAIN_VIEW else view for view in method.views)
-        self._augmentations = tuple(AUGMENTATIONS[name] for name in names)
+        self._augmentations = tuple(AUGMENTATIONS[name] for name in self._view_names())
         self._learned = method.learned(data.num_samples, data.num_classes)
         self._sum_keys: dict[Kind, tuple[str, ...]] = {}
         """The sums of a step in the order in which it gives them; known once it is traced."""
         self._epoch = (0, 0)
         """Run and epoch under way."""
 
+    def _view_names(self) -> list[str]:
+        """The augmentation of each view; that of features, which have no pixels, is none."""
+        names = [self.config.augmentation if view == TRAIN_VIEW else view for view in self.method.views]
+        return [NONE.name] * len(names) if self.data.has_features else names
+
     @property
     def notices(self) -> tuple[str, ...]:
+        notices = []
         if self.config.precision == "tf32" and self.on_cpu:
-            return ("a CPU computes in float32 where --precision tf32 is asked for",)
-        return ()
+            notices.append("a CPU computes in float32 where --precision tf32 is asked for")
+        views = {view for view in self.method.views if view not in (TRAIN_VIEW, NONE.name)}
+        if self.data.has_features and views:
+            names = ", ".join(sorted(views))
+            notices.append(f"features have no pixels: where the method wants {names}, it gets the features as they are")
+        return tuple(notices)
 
     @property
     def reproducible(self) -> bool:
@@ -280,7 +289,7 @@ class BaseEngine(ImageFeed, ABC):
         return inputs
 
     def _batch(self, labels: Tensor, images: Tensor, inputs: dict[str, Tensor], kind: Kind) -> Batch:
-        """What a step is given, of (B, H, W, C) uint8 images and its inputs."""
+        """What a step is given, of (B, H, W, C) uint8 images, or (B, D) float32 features, and its inputs."""
         views = []
         for view, augmentation in enumerate(self._augmentations):
             seen = images

@@ -1,4 +1,4 @@
-"""How images get to an engine: whole splits in batches of one shape, or block by block as they are used."""
+"""How images, or features, get to an engine: whole splits in batches of one shape, or block by block as they go."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class ImageFeed:
             (s, B) int32 indices and (s, B, H, W, C) uint8 images, of as many steps as the budget takes.
         """
         assert self.budget is not None
-        step_bytes = indices.shape[1] * int(np.prod(self.data.image_shape))
+        sample_bytes = self.data.train_images.dtype.itemsize * int(np.prod(self.data.image_shape))
+        step_bytes = indices.shape[1] * sample_bytes
         size = max(1, self.budget // STREAM_SHARE // step_bytes)
         parts = [indices[start : start + size] for start in range(0, len(indices), size)]
         with ThreadPoolExecutor(1) as reader:

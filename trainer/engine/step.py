@@ -36,12 +36,15 @@ def standardise(images: Tensor) -> Tensor:
     """Per-image standardisation: (x - mean) / max(stddev, 1 / sqrt(numbers per image)).
 
     Args:
-        images: (B, H, W, C) uint8.
+        images: (B, H, W, C) uint8; or (B, D) features, which stay as they are: they are standardised once, each number
+            over all samples (`trainer.vectors.Scaling`).
 
     Returns:
-        (B, H, W, C) float32.
+        (B, H, W, C) or (B, D) float32.
     """
     images = ops.cast(images, "float32")
+    if len(images.shape) == 2:
+        return images
     count = float(np.prod(images.shape[1:]))
     mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
     centred = images - mean

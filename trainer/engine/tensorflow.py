@@ -88,7 +88,7 @@ class TensorFlowEngine(BaseEngine):
             same = np.equal(example.shape, large[name].shape)
             shape = [size if fixed else None for size, fixed in zip(example.shape, same, strict=True)]
             inputs[name] = tf.TensorSpec((None, *shape[1:]), example.dtype)
-        images = tf.TensorSpec((None, None, *self.data.image_shape), tf.uint8)
+        images = tf.TensorSpec((None, None, *self.data.image_shape), self.data.train_images.dtype)
         return [indices, steps, inputs, schedule, *([images] if self.streams else [])]
 
     # The device

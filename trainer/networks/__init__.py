@@ -1,7 +1,7 @@
-"""The image classifiers. Adding one: a function `(input_shape, num_classes, rng, …) -> keras.Model`, and a line.
+"""The classifiers. Adding one: a function `(input_shape, num_classes, rng, …) -> keras.Model`, and a line.
 
-Networks are functional Keras models from (B, H, W, C) float32 images to (B, K) logits. Their initial weights and
-dropout seeds come from a NumPy generator, so they are the same in every engine and on every device.
+Networks are functional Keras models from (B, H, W, C) float32 images, or (B, D) features, to (B, K) logits. Their
+initial weights and dropout seeds come from a NumPy generator, so they are the same in every engine and on every device.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy as np
 
 from trainer.errors import TrainerError
 
+IMAGES, FEATURES = "images", "features"
+"""What a network takes; features are what another network has made of images."""
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -21,8 +24,9 @@ class NetworkSpec:
 
     Attributes:
         paper: where it comes from: authors, title, venue.
-        parameters: trainable numbers for 32x32x3 images and 10 classes; kept here so that they can be shown without a
-            framework.
+        parameters: trainable numbers for 32x32x3 images, or 1,280 features, and 10 classes; kept here so that they can
+            be shown without a framework.
+        takes: IMAGES or FEATURES.
     """
 
     title: str
@@ -30,6 +34,7 @@ class NetworkSpec:
     parameters: int
     builder: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    takes: str = IMAGES
 
 
 def _densenet(depth: int, parameters: int) -> NetworkSpec:
@@ -101,14 +106,16 @@ NETWORKS: dict[str, NetworkSpec] = {
     "linear": NetworkSpec(
         "a linear classifier, for features",
         "none: multinomial logistic regression",
-        30_730,
+        12_810,
         "trainer.networks.perceptron:linear",
+        takes=FEATURES,
     ),
     "mlp": NetworkSpec(
         "a hidden layer of 256 units, for features; as JoCoR's for MNIST",
         "Wei, Feng, Chen, An: Combating Noisy Labels by Agreement, CVPR 2020",
-        789_258,
+        330_506,
         "trainer.networks.perceptron:mlp",
+        takes=FEATURES,
     ),
 }
 

@@ -209,8 +209,20 @@ def _placed(run: Run) -> FinishedRun:
     else:
         parent = get(file.dataset.noise, "parent", dict, "dataset.noise.")
         dataset, name = get(parent, "name", str, "dataset.noise.parent."), f"{noise.kind} {noise.name}".rstrip()
-    group = Group(printable(dataset), name, printable(file.network), printable(file.method), file.epochs)
+    network = f"{printable(file.network)}{_features(file.values)}"
+    group = Group(printable(dataset), name, network, printable(file.method), file.epochs)
     return FinishedRun(run, group, noise)
+
+
+def _features(values: dict[str, Any]) -> str:
+    """On what features a run was trained, as " on efficientnet-lite0, 160 pixels" or " on mine.npy"; "" of images."""
+    if values.get("features") is None:
+        return ""
+    file = get(values, "features_file", dict)
+    backbone = file.get("backbone")
+    if isinstance(backbone, dict):
+        return f" on {plain_text(backbone.get('backbone'))}, {plain_text(backbone.get('size'))} pixels"
+    return f" on {printable(Path(get(file, 'path', str, 'features_file.')).name)}"
 
 
 def _noise(noise: dict[str, Any] | None, settings: dict[str, Any]) -> Noise:
@@ -258,6 +270,8 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     """What else the run was told, by option; what its file does not say is left out."""
     settings = run.settings
     values = {key: settings[key] for key in SETTINGS if settings.get(key) is not None}
+    if "features" in values:  # what they are, and not where
+        values["features"] = str(get(get(settings, "features_file", dict), "sha256", str, "features_file."))[:12]
     of_method = settings.get("method_settings")
     values |= of_method if isinstance(of_method, dict) else {}
     source = settings.get("noise_rate_from")

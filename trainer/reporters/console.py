@@ -151,7 +151,6 @@ def duration(seconds: float) -> str:
 def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
     """(term, value) pairs that say what is going to run, on what, and for how long."""
     config, data = plan.config, plan.data
-    height, width, channels = data.image_shape
     settings = ", ".join(f"{key.replace('_', '-')} {value}" for key, value in config.method_settings.items())
     networks = METHODS[config.method].num_networks
     seconds = plan.compile_seconds
@@ -161,8 +160,8 @@ def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
         *compiled,
         (
             "data",
-            f"{plan.dataset.path}: {data.num_samples:,} training and {len(data.test_labels):,} test images of "
-            f"{height}x{width}x{channels}, {data.num_classes} classes",
+            f"{plan.dataset.path}: {data.num_samples:,} training and {len(data.test_labels):,} test images"
+            f"{_sample(plan)}, {data.num_classes} classes",
         ),
         ("noise", f"rate {config.noise_rate:.4g} ({config.noise_rate_from})"),
         ("method", config.method + (f": {settings}" if settings else "")),
@@ -179,7 +178,7 @@ def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
         ("plan", _extent(plan)),
     ]
     rows += [("note", notice) for notice in plan.notices]
-    if plan.on_cpu and config.preset != "quick" and (plan.seconds_left or 0) > HINT_SECONDS:
+    if plan.on_cpu and config.preset != "quick" and not data.has_features and (plan.seconds_left or 0) > HINT_SECONDS:
         rows.append(
             (
                 "hint",
@@ -187,6 +186,14 @@ def plan_lines(plan: RunPlan) -> list[tuple[str, str]]:
             )
         )
     return rows
+
+
+def _sample(plan: RunPlan) -> str:
+    """What the networks are shown of an image."""
+    data = plan.data
+    if data.has_features:
+        return f" as {data.image_shape[0]:,} features each ({plan.config.features})"
+    return f" of {'x'.join(map(str, data.image_shape))}"
 
 
 def _departures(config: RunConfig) -> str:

@@ -84,6 +84,17 @@ class ConfigFile:
         with readable(self.path):
             return str(get(self.values["dataset"], "sha256", str, "dataset."))
 
+    def features_sha256(self) -> str | None:
+        """The SHA-256 of the features that the run was trained on; None where it was trained on images.
+
+        Raises:
+            TrainerError: the file does not say it.
+        """
+        with readable(self.path):
+            if self.values.get("features") is None:
+                return None
+            return str(get(get(self.values, "features_file", dict), "sha256", str, "features_file."))
+
 
 def read_config_file(directory: Path) -> ConfigFile:
     """The config.json of a run directory.

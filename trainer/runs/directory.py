@@ -26,6 +26,7 @@ from trainer.data import TrainingData
 from trainer.errors import TrainerError
 from trainer.methods.base import Method
 from trainer.runs.samples import GIVEN_LABEL, HELD_OUT, ID, filled_columns
+from trainer.vectors import Features
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.csv"
@@ -35,6 +36,8 @@ RESULT_FILE = "result.json"
 CHECKPOINT_FILE = "checkpoint.h5"
 FILES = (RESULT_FILE, CHECKPOINT_FILE, METRICS_FILE, SAMPLES_FILE, WEIGHTS_FILE, CONFIG_FILE)
 """config.json is the last: it says what the others belong to."""
+SCALING = "features"
+"""The group of weights.h5 with the scaling of the features that the run was trained on."""
 EVENTS_FOLDER = "tensorboard"
 """Where the event files are, in the run directory."""
 PACKAGES = ("selfie-noisy-labels", "keras", "tensorflow", "jax", "jaxlib", "numpy", "h5py")
@@ -110,8 +113,11 @@ def default_directory(config: RunConfig, dataset: Dataset) -> Path:
     return Path("runs") / name / f"{config.method}-{config.network}-seed{config.seed}"
 
 
-def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity: dict[str, Any]) -> None:
+def write_config(
+    directory: Path, config: RunConfig, dataset: Dataset, identity: dict[str, Any], features: Features | None = None
+) -> None:
     """config.json: every setting resolved, and what the run stands on."""
+    of_features = {} if features is None else {"features_file": _features_file(features)}
     write_json(
         directory / CONFIG_FILE,
         {
@@ -123,12 +129,22 @@ def write_config(directory: Path, config: RunConfig, dataset: Dataset, identity:
                 "train_records": dataset.metadata.num_records("train"),
                 "noise": dataset.metadata.noise,
             },
+            **of_features,
             "device": identity["device"],
             "device_asked": config.device,
             "code_sha256": identity["code"],
             "versions": versions(),
         },
     )
+
+
+def _features_file(features: Features) -> dict[str, Any]:
+    return {
+        "path": str(features.path.absolute()),
+        "sha256": features.sha256,
+        "numbers": features.size,
+        "backbone": features.backbone,
+    }
 
 
 def versions() -> dict[str, str | None]:

@@ -23,6 +23,7 @@ from trainer.runs.reading import read_text, readable
 from trainer.runs.replacing import put_back
 from trainer.runs.result import Result, read_result
 from trainer.runs.samples import read_samples
+from trainer.vectors import Scaling
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +120,12 @@ class Run:
         Raises:
             TrainerError: config.json does not tell it.
         """
-        return {"settings": self.config.to_json(), "dataset": self.config_file.dataset_sha256()}
+        file = self.config_file
+        return {
+            "settings": self.config.to_json(),
+            "dataset": file.dataset_sha256(),
+            "features": file.features_sha256(),
+        }
 
     def weights(self, which: str = "last", number: int = 1) -> list[np.ndarray]:
         """The arrays of a network, in the order of `keras.Model.weights`; see `weights.read_weights`."""
@@ -128,10 +134,21 @@ class Run:
         return read_weights(self.directory, which, number)
 
     def network(self, which: str = "last", number: int = 1) -> Any:
-        """A keras.Model from (B, H, W, C) standardised images to (B, K) logits; see `weights.load_network`."""
+        """A keras.Model from standardised images, or features, to (B, K) logits; see `weights.load_network`."""
         from trainer.runs.weights import load_network
 
         return load_network(self.directory, which, number)
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """What the features that it was trained on were standardised by; None for a run on images.
+
+        Raises:
+            TrainerError: the run is not finished, or weights.h5 is damaged.
+        """
+        from trainer.runs.weights import read_scaling
+
+        return None if self.config.features is None else read_scaling(self.directory)
 
     def to_dict(self) -> dict[str, Any]:
         """Settings and, of a finished run, result.json, as plain values: a line of a table of runs."""

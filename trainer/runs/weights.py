@@ -14,9 +14,11 @@ from trainer.engine.prediction import PREDICTION_BATCH, logits
 from trainer.errors import TrainerError
 from trainer.networks import build_network
 from trainer.runs.config_file import read_config_file
-from trainer.runs.directory import WEIGHTS_FILE
+from trainer.runs.directory import SCALING, WEIGHTS_FILE
 from trainer.runs.reading import plain_dataset, plain_group, readable
+from trainer.vectors import Scaling
 
+IF_MISSING = "weights are written when a run is finished, go on with --resume"
 WHICH = ("last", "selected")
 """Of which epoch: the final run's last, or the one that was selected on held-out samples."""
 
@@ -25,6 +27,8 @@ def load_network(
     directory: Path, which: str = "last", number: int = 1, dataset: Dataset | None = None, engine: str | None = None
 ) -> Any:
     """The network of a finished run, as a keras.Model from (B, H, W, C) standardised float32 images to (B, K) logits.
+
+    Of a run on features it takes (B, D) of them, standardised by `read_scaling`.
 
     Args:
         directory: the run's. which: one of WHICH. number: which of the method's networks, from 1.
@@ -41,16 +45,35 @@ def load_network(
     values = read_weights(directory, which, number)
     metadata = (dataset or open_dataset(config_file.dataset_path())).metadata
     shape = metadata.image_shape
+    taken: tuple[int, ...] = (shape.height, shape.width, shape.depth)
+    what = f"{shape.height}x{shape.width}x{shape.depth} images"
+    if config.features is not None:
+        taken = read_scaling(directory).mean.shape
+        what = f"{taken[0]:,} features"
     load_backend(engine or config.engine)
-    images = shape.height, shape.width, shape.depth
-    network = build_network(config.network, images, metadata.num_classes, np.random.default_rng(0), config.precision)
+    network = build_network(config.network, taken, metadata.num_classes, np.random.default_rng(0), config.precision)
     if [weight.shape for weight in network.weights] != [value.shape for value in values]:
         raise TrainerError(
             f"{directory / WEIGHTS_FILE}: not the weights of {config.network} for {metadata.num_classes} classes of "
-            f"{shape.height}x{shape.width}x{shape.depth} images; name the dataset the run was trained on"
+            f"{what}; name the dataset the run was trained on"
         )
     network.set_weights(values)
     return network
+
+
+def read_scaling(directory: Path) -> Scaling:
+    """What the features of a finished run on features were standardised by.
+
+    Raises:
+        TrainerError: the run is not finished, or its weights.h5 has no scaling, or is damaged.
+    """
+    path = directory / WEIGHTS_FILE
+    with readable(path, IF_MISSING), h5py.File(path, "r") as file:
+        arrays = plain_group(file, SCALING)
+        mean, stddev = _array(arrays, "mean"), _array(arrays, "stddev")
+        if mean.ndim != 1 or mean.shape != stddev.shape or not (stddev > 0).all() or not np.isfinite(mean).all():
+            raise ValueError(f"'{SCALING}' is no scaling")
+        return Scaling(mean, stddev)
 
 
 def read_weights(directory: Path, which: str = "last", number: int = 1) -> list[np.ndarray]:
@@ -65,8 +88,7 @@ def read_weights(directory: Path, which: str = "last", number: int = 1) -> list[
     path = directory / WEIGHTS_FILE
     if which not in WHICH:
         raise TrainerError(f"weights '{which}': not known; known are {', '.join(WHICH)}")
-    if_missing = "weights are written when a run is finished, go on with --resume"
-    with readable(path, if_missing), h5py.File(path, "r") as file:
+    with readable(path, IF_MISSING), h5py.File(path, "r") as file:
         if which not in file:
             raise TrainerError(
                 f"{path}: has no weights of a selected epoch; a run with --validation-fraction selects one"

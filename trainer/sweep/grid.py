@@ -13,7 +13,7 @@ from typing import Any
 from datatools.corruption import rate_text
 from datatools.noise import noise_type
 from datatools.sources import SOURCES
-from trainer.config import CHECKPOINT_EVERY, RunConfig
+from trainer.config import CHECKPOINT_EVERY, FIRST_SETTINGS, RunConfig, absolute_features
 from trainer.errors import TrainerError
 from trainer.methods import METHODS
 from trainer.networks import NETWORKS
@@ -33,8 +33,10 @@ def value_of(settings: Mapping[str, Any], name: str) -> Any:
     if name in settings:
         return settings[name]
     declared = settings_of(RunConfig)
-    first = {key: settings.get(key, declared[key].default) for key in ("preset", "variant")}
-    return declared[name].default_for(first)
+    first: dict[str, Any] = {"variant": declared["variant"].default}
+    for key in FIRST_SETTINGS:
+        first[key] = settings[key] if key in settings else declared[key].default_for(first)
+    return first[name] if name in first else declared[name].default_for(first)
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,14 @@ class Grid:
         """Every cell once, in an order that brings each rate's methods together; rate 0 is there once for all noise."""
         cells: dict[str, Cell] = {}
         networks = self.networks or (value_of(self.settings, "network"),)
+        settings = dict(self.settings)
+        if settings.get("features") is not None:
+            settings["features"] = absolute_features(settings["features"])
         for dataset, rate, noise, seed, network, method in itertools.product(
             map(self.directory, self.datasets), self.rates, self.noise, self.seeds, networks, self.methods
         ):
             options = self.options.get(method, {})
-            cell = Cell(dataset, noise, float(rate), method, network, seed, dict(self.settings), dict(options))
+            cell = Cell(dataset, noise, float(rate), method, network, seed, dict(settings), dict(options))
             cells.setdefault(cell.name, cell)
         return list(cells.values())
 

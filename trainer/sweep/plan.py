@@ -16,6 +16,7 @@ from typing import Any
 
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import DATASET_FILE
+from trainer.features.file import open_features
 from trainer.methods import METHODS
 from trainer.runs.run import is_finished
 from trainer.sweep.cell import environment
@@ -59,6 +60,9 @@ def estimate_seconds(grid: Grid, cells: Sequence[Cell], root: Path, threads: int
 
     Co-teaching's two networks count twice, and SELFIE's runs each. None where a dataset has yet to be converted, unless
     it is one that comes with the package.
+
+    Raises:
+        DataToolsError: the cells train on features, and there are none of a dataset.
     """
     total = 0.0
     measured: dict[tuple[str, str], tuple[float, float, int]] = {}
@@ -69,6 +73,8 @@ def estimate_seconds(grid: Grid, cells: Sequence[Cell], root: Path, threads: int
                 dataset = _clean(grid, cell, root, Path(scratch))
                 if dataset is None:
                     return None
+                if "features" in cell.settings:  # what is wrong with them is told here, and not by a process
+                    open_features(dataset, cell.settings["features"])
                 step, start = _probe(cell, dataset.path, threads)
                 measured[key] = step, start, dataset.metadata.num_records("train")
             step, start, samples = measured[key]
@@ -81,7 +87,7 @@ def _clean(grid: Grid, cell: Cell, root: Path, scratch: Path) -> Dataset | None:
     path = root / cell.dataset
     if (path / DATASET_FILE).is_file():
         return open_dataset(path)
-    if "digits" in grid.datasets and cell.dataset == grid.directory("digits"):
+    if "features" not in cell.settings and "digits" in grid.datasets and cell.dataset == grid.directory("digits"):
         from datatools.conversion import convert
 
         made = scratch / cell.dataset
@@ -116,7 +122,8 @@ def measure(request: dict[str, Any]) -> float:
     settings = {key: value for key, value in cell.settings.items() if key != "checkpoint_every"}
     dataset = open_dataset(Path(request["dataset"]))
     config = resolve("default", dataset, network=cell.network, seed=cell.seed, noise_rate=0.0, **settings)
-    data = load(dataset, config.validation_fraction, config.seed)
+    features = None if config.features is None else open_features(dataset, config.features)
+    data = load(dataset, config.validation_fraction, config.seed, features)
     method = config.make_method()
     step = probe(make_engine(config, method, data), method, config, first_passes(config, method, data)[0])
     return step * (1 + TEST_TO_TRAIN_COST * len(data.test_labels) / data.num_samples)

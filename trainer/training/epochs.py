@@ -20,7 +20,7 @@ from trainer.engine.step import ENGINE_ROWS, evaluation_suffixes
 from trainer.methods.base import Method, Pass
 from trainer.metrics import EpochRow
 from trainer.reporters.base import Reporter
-from trainer.runs.directory import CHECKPOINT_FILE, RunLog
+from trainer.runs.directory import CHECKPOINT_FILE, SCALING, RunLog
 from trainer.runs.replacing import discard_replaced
 from trainer.training.checkpoint import Checkpoint, Place, Progress, write_checkpoint
 from trainer.training.passes import first_passes, passes_of
@@ -223,14 +223,16 @@ class Training:
         return kept
 
     def weights(self) -> dict[str, np.ndarray]:
-        """weights.h5: the networks' as they ended, and with held-out samples those of the selected epoch."""
+        """weights.h5: the networks' last, with held-out samples those of the selected epoch, and features' scaling."""
         last = {f"last/{name}": values for name, values in self.setup.engine.weights().items()}
         selected = {
             f"selected/{key.removeprefix('weights/')}": values
             for key, values in self.progress.kept.items()
             if key.startswith("weights/")
         }
-        return last | selected
+        scaling = self.setup.data.scaling
+        scales = {} if scaling is None else {f"{SCALING}/mean": scaling.mean, f"{SCALING}/stddev": scaling.stddev}
+        return last | selected | scales
 
     def _save(self) -> None:
         setup, (run, epoch, step) = self.setup, self.progress.place

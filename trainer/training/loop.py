@@ -14,6 +14,7 @@ from trainer import metrics
 from trainer.config import RunConfig
 from trainer.data import EpochOrders, epoch_batches, load
 from trainer.engine import make_engine
+from trainer.features.file import open_features
 from trainer.metrics import EpochRow
 from trainer.reporters.base import EarlyReporter, Reporter, RunPlan
 from trainer.runs.directory import (
@@ -65,24 +66,26 @@ def train(
         The content of result.json.
 
     Raises:
-        TrainerError: the directory is taken, the data do not belong together or change, settings differ from those of
-            the run that is resumed, or the loss is not finite.
+        TrainerError: the directory is taken, the data do not belong together or change, settings contradict each other
+            or differ from those of the run that is resumed, or the loss is not finite.
         RunStoppedError: SIGINT or SIGTERM came; the checkpoint is saved.
     """
     # What can be checked is checked before the directory is touched
     config.check_names()
+    config.check_inputs()
     check_free(directory, overwrite or resume)
     started = time.monotonic()
     with stop_on_signals(reporter.note) as stop:
         note_loading(config.engine, reporter)
         watch = DatasetWatch(dataset)
-        data = load(dataset, config.validation_fraction, config.seed)
+        features = None if config.features is None else open_features(dataset, config.features)
+        data = load(dataset, config.validation_fraction, config.seed, features)
         with run_directory(directory):
             # Once more, now that no other process can write there
             check_free(directory, overwrite or resume)
 
             # What a resume starts from: another run is refused before an engine is made, which takes seconds
-            identity = identity_of(config, watch)
+            identity = identity_of(config, watch, features)
             if resume and (directory / RESULT_FILE).is_file():
                 return finished_result(directory, identity, reporter)
             checkpoint = saved_checkpoint(directory, identity, reporter) if resume else None
@@ -109,7 +112,7 @@ def train(
                 engine.load_state(checkpoint.state)
                 engine.memory = checkpoint.memory
                 progress = checkpoint.progress
-            write_config(directory, config, dataset, setup.identity)
+            write_config(directory, config, dataset, setup.identity, features)
 
             # Train to the end
             reporter.start(plan)

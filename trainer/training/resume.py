@@ -15,19 +15,22 @@ from trainer.settings import settings_of
 from trainer.training.checkpoint import Checkpoint, read_checkpoint
 from trainer.training.code_identity import code_sha256
 from trainer.training.stopping import DatasetWatch
+from trainer.vectors import Features
 
 HARMLESS_SETTINGS = {
     "noise_rate_from",
+    "features",  # where they are; what they are is told by their SHA-256
     *(name for name, setting in settings_of(RunConfig).items() if setting.changes_no_result),
 }
 """What may change from one part of a run to the next: it changes no result by intent."""
 
 
-def identity_of(config: RunConfig, watch: DatasetWatch) -> dict[str, Any]:
+def identity_of(config: RunConfig, watch: DatasetWatch, features: Features | None = None) -> dict[str, Any]:
     """What a run is, as far as a resume must not differ from it.
 
     Returns:
-        "settings", "dataset", "manifest", "code" and "packages"; the engine's "device" is None as yet.
+        "settings", "dataset", "manifest", "features" (the SHA-256 of the numbers, None of images), "code" and
+        "packages"; the engine's "device" is None as yet.
     """
     installed = versions()
     frameworks = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib")}[config.engine]
@@ -35,6 +38,7 @@ def identity_of(config: RunConfig, watch: DatasetWatch) -> dict[str, Any]:
         "settings": config.to_json(),
         "dataset": watch.sha256,
         "manifest": watch.manifest_sha256,
+        "features": None if features is None else features.sha256,
         "code": code_sha256(),
         "packages": {name: installed[name] for name in ("python", "numpy", "keras", *frameworks)},
         "device": None,
@@ -112,7 +116,14 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> tuple[list[str],
         firm.append(f"dataset with dataset.json {now['dataset'][:12]}… (the run has {before['dataset'][:12]}…)")
     elif before.get("manifest") != now.get("manifest"):
         firm.append("the dataset's manifest.h5, its clean labels (the run has those of another file)")
+    if before.get("features") != now.get("features"):
+        firm.append(f"{_features_words(now)} (the run has {_features_words(before)})")
     return firm, _other_surroundings(before, now)
+
+
+def _features_words(identity: dict[str, Any]) -> str:
+    sha256 = identity.get("features")
+    return "images" if sha256 is None else f"features of SHA-256 {sha256[:12]}…"
 
 
 def _other_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

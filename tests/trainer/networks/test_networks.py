@@ -17,15 +17,17 @@ from tests.support.networks import (
     trainable,
 )
 from trainer.errors import TrainerError
-from trainer.networks import NETWORKS, build_network
+from trainer.networks import FEATURES, NETWORKS, build_network
 
 LARGE = {"vgg-19", "resnet-18", "resnet-34", "wide-resnet-28-10"}
 """Networks of many millions of parameters whose like is tested in a smaller one."""
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_cifar_images_become_a_float32_logit_for_each_class(name: str, built: Built) -> None:
-    logits = built(name)(np.random.default_rng(0).normal(size=(3, *CIFAR)).astype(np.float32))
+def test_images_or_features_become_a_float32_logit_for_each_class(name: str, built: Built) -> None:
+    shape = built(name).input_shape[1:]
+    assert shape == ((1280,) if NETWORKS[name].takes == FEATURES else CIFAR)
+    logits = built(name)(np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32))
     assert logits.shape == (3, 10)
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()

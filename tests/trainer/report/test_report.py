@@ -276,3 +276,31 @@ def test_the_papers_value_stands_beside_the_papers_setting_alone(
 
 def test_the_papers_table_is_whole() -> None:
     assert len(paper_table()) == 2 * 3 * 4 * 5 + 4
+
+
+def on_features(name: str, sha256: str, backbone: str | None = None) -> dict[str, Any]:
+    """What config.json has of a run on features."""
+    made_by = None if backbone is None else {"backbone": backbone, "size": 160}
+    file = {"path": f"/somewhere/{name}", "sha256": sha256, "numbers": 5, "backbone": made_by}
+    return {"network": "linear", "features": f"/somewhere/{name}", "features_file": file}
+
+
+def test_runs_on_other_features_are_apart_and_say_on_which(tmp_path: Path) -> None:
+    told = [
+        on_features("a.npy", "a" * 64),
+        on_features("b.npy", "b" * 64),
+        on_features("b.npy", "c" * 64),
+        on_features("d.h5", "d" * 64, "efficientnet-lite0"),
+        {"network": "linear", "features": "x.npy"},
+    ]
+    for number, more in enumerate(told):
+        made_run(tmp_path / str(number), "default", 0, [0.5, 0.25], **more)
+    runs, notices = collect([tmp_path])
+    assert [(run.group.network, run.group.settings) for run in runs] == [
+        ("linear on a.npy", ""),
+        ("linear on b.npy", "features bbbbbbbbbbbb"),
+        ("linear on b.npy", "features cccccccccccc"),
+        ("linear on efficientnet-lite0, 160 pixels", ""),
+    ]
+    assert len(notices) == 1
+    assert "'features_file' is missing" in notices[0]

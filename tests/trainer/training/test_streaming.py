@@ -83,7 +83,7 @@ class Watched:
     """Images that remember which rows were asked for, in what thread, and may refuse."""
 
     def __init__(self, images: Any, fails_at: int | None = None) -> None:
-        self.images, self.shape, self.nbytes = images, images.shape, 2 << 20
+        self.images, self.shape, self.dtype, self.nbytes = images, images.shape, images.dtype, 2 << 20
         self.asked: list[np.ndarray] = []
         self.threads: set[threading.Thread] = set()
         self.fails_at = fails_at
