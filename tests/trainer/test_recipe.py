@@ -97,8 +97,9 @@ def test_co_teaching_s_preset_is_its_code_s_plan() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_run_departs_from_its_preset_where_settings_say_so(preset: str) -> None:
-    assert config(preset=preset).departures() == {}
-    changed = config(preset=preset, epochs=30, batch_size=32, optimizer="adamw")
+    features = {"features": "made.npy"} if preset == "features" else {}
+    assert config(preset=preset, **features).departures() == {}
+    changed = config(preset=preset, epochs=30, batch_size=32, optimizer="adamw", **features)
     assert changed.departures() == {"epochs": 30, "batch_size": 32, "optimizer": "adamw"}
 
 
