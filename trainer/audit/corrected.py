@@ -12,7 +12,7 @@ import numpy as np
 
 from datatools.files.write_errors import naming
 from datatools.format.copying import Change, DatasetCopy
-from datatools.format.metadata import FILES_CSV, BatchFile, package_version, write_metadata
+from datatools.format.metadata import FILES_CSV, SKIPPED_CSV, BatchFile, package_version, write_metadata
 from datatools.format.records import file_sha256
 from datatools.printable import formula_safe
 from trainer.audit.evidence import Evidence
@@ -74,7 +74,8 @@ def _copy(evidence: Evidence, labels: np.ndarray, folder: Path, progress: Progre
     """Copy every file with the new labels in it; pixels are never re-encoded."""
     parent = evidence.dataset
     test = [file.name for file in parent.metadata.splits["test"]]
-    others = test + [FILES_CSV] * (parent.metadata.files_csv is not None)
+    beside = {FILES_CSV: parent.metadata.files_csv, SKIPPED_CSV: parent.metadata.skipped}
+    others = test + [name for name, recorded in beside.items() if recorded is not None]
 
     def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
         ids, old = batch["id"].astype(np.int64), batch["label"].astype(np.int64)
