@@ -56,8 +56,7 @@ def verify(dataset: Dataset, progress: Callable[[int, int], None] = lambda done,
         ("ids", checks.ids),
         ("labels in range", checks.labels),
     ]
-    skipped_csv = (dataset.metadata.skipped or {}).get("sha256")
-    beside = ((FILES_CSV, dataset.metadata.files_csv), (SKIPPED_CSV, skipped_csv))
+    beside = ((FILES_CSV, dataset.metadata.files_csv), (SKIPPED_CSV, (dataset.metadata.skipped or {}).get("sha256")))
     listing += [(name, partial(checks.unchanged, name, sha256)) for name, sha256 in beside if sha256]
     if dataset.metadata.labels == "noisy":
         listing += [
