@@ -181,10 +181,10 @@ def _remarks(image_set: Source, counts: Counter[str]) -> list[str]:
     """What was done to the images, in one line, and in another how those became square that were not."""
     from datatools.decoding.pixels import FITTED, REMARKS  # loads Pillow, which other sources do without
 
-    said = [f"{counts[key]:,} {text}" for key, text in REMARKS.items() if counts[key] and key != "not_square"]
-    lines = [f"{image_set.location}: images {'; '.join(said)}"] if said else []
+    said = [f"{text}: {counts[key]:,}" for key, text in REMARKS.items() if counts[key] and key != "not_square"]
+    lines = [f"{image_set.location}: images {', '.join(said)}"] if said else []
     if (count := counts["not_square"]) and image_set.fit:
-        lines.append(f"{image_set.location}: {count:,} images are not square: {FITTED[image_set.fit]}")
+        lines.append(f"{image_set.location}: images that are not square: {count:,}, {FITTED[image_set.fit]}")
     return lines
 
 

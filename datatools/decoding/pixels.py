@@ -7,14 +7,14 @@ from PIL import Image, ImageOps
 
 REMARKS = {
     "turned": "turned as their EXIF orientation says",
-    "first_frame": "of several frames or pages, of which the first is taken",
-    "sixteen_bits": "of 16 bits a channel, of which the upper 8 are kept",
-    "cmyk": "from CMYK without their colour profile",
-    "transparent": "with transparency, laid on white",
-    "grey": "grey, which become three equal planes",
+    "first_frame": "of several frames or pages (the first is taken)",
+    "sixteen_bits": "of 16 bits a channel (the upper 8 are kept)",
+    "cmyk": "of CMYK (converted without their colour profile)",
+    "transparent": "with transparency (laid on white)",
+    "grey": "grey (three equal planes)",
     "not_square": "not square",
 }
-"""What may be done to an image, and how it is said behind "N images"."""
+"""What may be done to an image, and how it is said behind "images"."""
 FITTED = {
     "crop": "cut to the square in their middle (--fit crop; pad and stretch keep the edges)",
     "pad": "padded with black bars (--fit pad)",
@@ -67,7 +67,8 @@ def fitted(image: Image.Image, width: int, height: int, fit: str) -> Image.Image
         return image.resize((width, height), Image.Resampling.LANCZOS)
     if fit == "crop":
         scale = min(image.width / width, image.height / height)
-        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
+        # half a pixel would blur an image that keeps its scale
+        left, top = (image.width - width * scale) // 2, (image.height - height * scale) // 2
         box = (left, top, left + width * scale, top + height * scale)
         return image.resize((width, height), Image.Resampling.LANCZOS, box)
     scale = min(width / image.width, height / image.height)

@@ -44,16 +44,18 @@ class ClassFiles:
 
 
 def outermost(listing: Listing) -> str:
-    """The path, "" or "…/", of the folder that a zip archive was made of: a zipped folder holds that folder alone."""
+    """The path, "" or "…/", of the folder that a zip archive was made of.
+
+    A zipped folder is the only one in its archive. So a single folder with folders in it is no class, nor is one in it
+    that has no images of its own.
+    """
     prefix = ""
     while True:
         top = listing.subfolders(prefix)
-        if len(top) != 1 or top[0] in ("train", "test") or listing.files_in(prefix):
+        if len(top) != 1 or top[0] in ("train", "test"):
             return prefix
         inner = f"{prefix}{top[0]}/"
-        if not listing.subfolders(inner):
-            return prefix
-        if any(_is_image(path) for path in listing.files_in(inner)):
+        if not listing.subfolders(inner) or (prefix and any(map(_is_image, listing.files_in(inner)))):
             return prefix
         prefix = inner
 
@@ -87,10 +89,10 @@ def find_classes(listing: Listing, location: Path, formats: tuple[str, ...]) -> 
         found.bad = list(listing.bad)
     _sort_files(listing, prefixes, formats, found)
     if listing.system:
-        names = [f"{name} {count:,}" if count > 1 else name for name, count in listing.system.most_common()]
+        counts = sorted(listing.system.items(), key=lambda item: (-item[1], item[0]))
+        names = listed([f"{name} {count:,}" if count > 1 else name for name, count in counts])
         found.notices.append(
-            f"{location}: {listing.system.total():,} hidden files, or files and folders of the system, passed over "
-            f"({listed(names)})"
+            f"{location}: hidden and system files and folders, passed over: {listing.system.total():,} ({names})"
         )
     return found
 
@@ -137,11 +139,9 @@ def _sort_files(listing: Listing, prefixes: dict[str, str], formats: tuple[str, 
     folders = [prefix + name for prefix in prefixes for name in listing.subfolders(prefix)]
     found.empty = [folder for folder in folders if folder not in filled]
     if others := [printable(path) for path in beside if not _is_image(path)]:
-        found.notices.append(f"{len(others):,} files beside the class folders passed over: {listed(others)}")
+        found.notices.append(f"files beside the class folders, passed over: {len(others):,} ({listed(others)})")
     if deeper:
-        found.notices.append(
-            f"{deeper:,} images lie in folders below a class folder, and belong to the class that this is named after"
-        )
+        found.notices.append(f"images in folders below a class folder, which belong to that class: {deeper:,}")
 
 
 def _is_image(path: str) -> bool:
