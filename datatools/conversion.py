@@ -166,6 +166,7 @@ def convert(
         *image_set.notices,
         *_incomplete(dataset, image_set),
         *_remarks(image_set, write.remarks),
+        *(f"{image_set.location}: {notice}" for notice in write.notices),
         *bad_file_lists.notices(image_set.location, bad, SKIPPED_CSV),
     )
     return Converted(open_dataset(out), notices)

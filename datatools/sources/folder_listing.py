@@ -144,6 +144,6 @@ def _system_part(path: str) -> str:
     """The path up to its first part that is one of SYSTEM; "" where none is."""
     parts = path.split("/")
     for number, part in enumerate(parts):
-        if SYSTEM.fullmatch(part):
+        if SYSTEM.fullmatch(part) and part not in (".", ".."):
             return "/".join(parts[: number + 1])
     return ""

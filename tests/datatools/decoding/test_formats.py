@@ -74,13 +74,13 @@ def test_the_content_tells_whatever_the_name(brand: bytes, needed: str) -> None:
 
 def test_damaged_heic_is_one_reason() -> None:
     pytest.importorskip("pillow_heif", reason="pillow-heif is not installed: no HEIC is read")
-    buffer = io.BytesIO()
-    load_image(_heic(buffer), readable_formats(), orient=True)
-    for data in (HEIC_HEADER, _heic(io.BytesIO())[:-50]):
+    load_image(_heic(), readable_formats(), orient=True)
+    for data in (HEIC_HEADER, _heic()[:-50]):
         with pytest.raises(UnreadableError, match="not a readable image"):
             load_image(data, readable_formats(), orient=True)
 
 
-def _heic(buffer: io.BytesIO) -> bytes:
+def _heic() -> bytes:
+    buffer = io.BytesIO()
     FLAT.save(buffer, "HEIF")
     return buffer.getvalue()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -64,8 +66,6 @@ def test_of_sixteen_bits_of_colour_too() -> None:
 
 def colour_png(values: np.ndarray) -> bytes:
     """A PNG of 16 bits a channel, by hand: Pillow writes none."""
-    import struct
-    import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
