@@ -13,6 +13,7 @@ from datatools.corruption import corrupt
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.metadata import DATASET_FILE
+from tests.support.factories import clean_dataset
 from tests.support.official_files import image_folder_set, write_image_folder
 
 
@@ -57,7 +58,7 @@ def test_a_changed_and_a_missing_file_are_noticed(tmp_path: Path, source: Path) 
 
 
 def test_other_sets_have_no_files(tmp_path: Path) -> None:
-    assert convert("digits", out=tmp_path / "out", limit=2).dataset.files() is None
+    assert clean_dataset(tmp_path / "out", train=4, test=4).files() is None
 
 
 def test_a_list_of_version_0_1_has_no_digests(tmp_path: Path, source: Path) -> None:
