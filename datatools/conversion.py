@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,8 @@ def convert(
     workers = default_workers() if workers is None else workers
     if workers > 1 and spec.resizes:  # sets of encoded images: the decoder is loaded while the source is looked over
         start_server()
-    image_set = open_source(dataset, request)
+    with _reported(bad_files, overwrite):
+        image_set = open_source(dataset, request)
     wanted = {split: min(image_set.splits[split].records, limit or 2**32) for split in SPLITS}
     for split, records in wanted.items():
         if records == 0:
@@ -138,9 +141,8 @@ def convert(
             splits = write.splits()
         bad = sorted(write.bad)
         if bad and not skip_bad:
-            if bad_files is not None:
-                bad_file_lists.write_report(bad_files, bad, overwrite)
-            raise bad_file_lists.refusal(image_set.location, bad, len(image_set.bad) + sum(wanted.values()))
+            with _reported(bad_files, overwrite):
+                raise bad_file_lists.refusal(image_set.location, bad, len(image_set.bad) + sum(wanted.values()))
         write.check_classes()
         if bad:
             bad_file_lists.write_table(folder / SKIPPED_CSV, bad)
@@ -170,6 +172,17 @@ def convert(
         *bad_file_lists.notices(image_set.location, bad, SKIPPED_CSV),
     )
     return Converted(open_dataset(out), notices)
+
+
+@contextmanager
+def _reported(out: Path | None, overwrite: bool) -> Iterator[None]:
+    """Write the list of bad files to `out` where they are the reason to stop."""
+    try:
+        yield
+    except bad_file_lists.BadFilesError as error:
+        if out is not None:
+            bad_file_lists.write_report(out, error.bad, overwrite)
+        raise
 
 
 def _resized(size: int | None, fit: str | None) -> dict[str, Any] | None:

@@ -18,14 +18,24 @@ SHOWN = 10
 COLUMNS = ("path", "reason")
 
 
-def refusal(location: str, bad: Sequence[BadFile], files: int) -> DataToolsError:
+class BadFilesError(DataToolsError):
+    """Files that cannot be used, `bad`, are no reason to stop where the user says that they may be left out."""
+
+    def __init__(self, message: str, bad: Sequence[BadFile]) -> None:
+        super().__init__(message)
+        self.bad = bad
+
+
+def refusal(location: str, bad: Sequence[BadFile], files: int) -> BadFilesError:
     """The one line for `bad` ones of so many files: how many of each kind, the first of them, and what can be done."""
+    bad = sorted(bad)
     kinds = Counter(file.reason.partition(" (")[0] for file in bad)
     counts = f" ({listed([f'{count:,} {kind}' for kind, count in kinds.most_common()])})" if len(kinds) > 1 else ""
-    return DataToolsError(
+    return BadFilesError(
         f"{location}: {len(bad):,} of {files:,} files cannot be used{counts}, nothing is written: "
         f"{listed([f'{file.path}: {file.reason}' for file in bad], 3)}; repair or convert them, or pass --skip-bad to "
-        "leave them out; --bad-files FILE.csv lists all of them"
+        "leave them out; --bad-files FILE.csv lists all of them",
+        bad,
     )
 
 

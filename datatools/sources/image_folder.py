@@ -22,6 +22,7 @@ from datatools.decoding.pixels import FITS
 from datatools.errors import DataToolsError, listed
 from datatools.files.trees import ZipTree
 from datatools.format.records import ImageShape
+from datatools.printable import printable
 from datatools.seeding import stream
 from datatools.sources.bad_files import refusal
 from datatools.sources.base import Request, Source, SourceSplit
@@ -119,7 +120,7 @@ def _first_shape(
                 image, _ = load_image(image_bytes(read(name), MAX_IMAGE_BYTES), formats, orient=True)
                 return ImageShape(3, image.height, image.width)
             except UnreadableError as error:
-                unreadable.append(BadFile(name, str(error)))
+                unreadable.append(BadFile(printable(name), str(error)))
     if not request.skip_bad:
         raise refusal(str(location), unreadable, len(unreadable))
     raise DataToolsError(f"{location}: none of its images can be read; look at them")

@@ -166,6 +166,19 @@ def test_the_report_is_written_where_nothing_is_bad_and_replaces_only_when_told(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("bad", ["damaged", "no image"])
+def test_the_report_is_written_where_no_image_can_be_read(tmp_path: Path, bad: str) -> None:
+    source = pets(tmp_path / "source")
+    for path in source.rglob("*.png"):
+        path.write_bytes(b"x")
+        if bad == "no image":
+            path.rename(path.with_suffix(".txt"))
+    assert "8 of 8 files cannot be used, nothing is written: " in refusal(
+        source, tmp_path, bad_files=tmp_path / "bad.csv"
+    )
+    assert len(rows(tmp_path / "bad.csv")) == 9
+
+
 def test_names_that_a_spreadsheet_would_compute_are_text_in_the_report(tmp_path: Path) -> None:
     source = pets(tmp_path / "source")
     put(source / "=cmd" / "a.png")
