@@ -8,7 +8,10 @@ import numpy as np
 
 from datatools.errors import DataToolsError
 from datatools.format.dataset import Dataset
-from datatools.format.metadata import SPLITS
+from datatools.format.metadata import FILES_CSV, SKIPPED_CSV, SPLITS
+
+LABELS = {"unknown": "unknown: as they were given, in the test split too; nobody knows how many are wrong"}
+"""What is said where the word in dataset.json does not say it."""
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -34,7 +37,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "limit": metadata.limit,
         "resized": metadata.resized,
         "split_by": metadata.split_by,
+        "decoded": metadata.decoded,
         "files_csv": metadata.files_csv,
+        "skipped": metadata.skipped,
         "noise": metadata.noise,
         "source": metadata.source,
         "created_by": metadata.created_by,
@@ -67,12 +72,18 @@ def summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
         spread = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
         files = len(content["files"])
         rows.append((split, f"{content['records']:,} in {files} file{'s' * (files > 1)}, {spread} a class"))
-    labels = facts["labels"] + (f", {facts['label_set']}" if facts["label_set"] else "")
+    labels = LABELS.get(facts["labels"], facts["labels"]) + (f", {facts['label_set']}" if facts["label_set"] else "")
     rows.append(("labels", labels + (f", first {facts['limit']:,} of each split" if facts["limit"] else "")))
     if split_by := facts["split_by"]:
         rows.append(("test split", f"{split_by.get('fraction')} of each class, seed {split_by.get('seed')}"))
+    if (resized := facts["resized"]) and "fit" in resized:
+        rows.append(("resized", f"{resized.get('side')} x {resized.get('side')} by {resized['fit']}"))
+    if facts["decoded"]:
+        rows.append(("decoded", ", ".join(f"{name} {count:,}" for name, count in facts["decoded"].items())))
     if facts["files_csv"]:
-        rows.append(("file names", "files.csv"))
+        rows.append(("file names", FILES_CSV))
+    if facts["skipped"]:
+        rows.append(("left out", f"{facts['skipped']['files']:,} files, {SKIPPED_CSV}"))
     if noise := facts["noise"]:
         rate = "" if noise["rate"] is None else f", rate {noise['rate']:g} requested"
         rows += [

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from datatools.errors import DataToolsError, listed
 from datatools.format.copying import images_of
 from datatools.format.dataset import Dataset, open_dataset
 from datatools.format.manifest import Manifest, realised_matrix, share
-from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SPLITS, BatchFile
+from datatools.format.metadata import DATASET_FILE, FILES_CSV, MANIFEST_FILE, SKIPPED_CSV, SPLITS, BatchFile
 from datatools.format.records import file_sha256, records_per_chunk
 from datatools.processors import usable_processors
 
@@ -56,8 +56,8 @@ def verify(dataset: Dataset, progress: Callable[[int, int], None] = lambda done,
         ("ids", checks.ids),
         ("labels in range", checks.labels),
     ]
-    if dataset.metadata.files_csv is not None:
-        listing.append((FILES_CSV, checks.files_csv))
+    beside = ((FILES_CSV, dataset.metadata.files_csv), (SKIPPED_CSV, (dataset.metadata.skipped or {}).get("sha256")))
+    listing += [(name, partial(checks.unchanged, name, sha256)) for name, sha256 in beside if sha256]
     if dataset.metadata.labels == "noisy":
         listing += [
             (MANIFEST_FILE, checks.manifest_readable),
@@ -129,9 +129,9 @@ class _Checks:
             )
         return f"0..{self.metadata.num_classes - 1} in both splits"
 
-    def files_csv(self) -> str:
-        if file_sha256(self.dataset.files_csv_path) != self.metadata.files_csv:
-            raise _FailedError(f"{FILES_CSV} changed since the dataset was made")
+    def unchanged(self, name: str, sha256: str) -> str:
+        if file_sha256(self.dataset.path / name) != sha256:
+            raise _FailedError(f"{name} changed since the dataset was made")
         return "unchanged"
 
     def manifest_readable(self) -> str:

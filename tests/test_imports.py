@@ -21,6 +21,7 @@ HEAVY = sorted(FRAMEWORKS | {"h5py", "PIL", "sklearn", "matplotlib", "rich"})
 DATATOOLS_LAYERS = [
     {"commands"},
     {"conversion", "corruption", "verification", "info", "plots", "contact_sheet", "comparison", "export"},
+    {"split_writer"},
     {"sources", "noise"},
     {"decoding"},
     {"format"},

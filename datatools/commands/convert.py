@@ -61,7 +61,21 @@ from datatools.sources import SOURCES
 @click.option(
     "--skip-bad",
     is_flag=True,
-    help="image-folder: leave out and list what cannot be read, instead of stopping there.",
+    help="image-folder: leave out what cannot be used, say so and record it in skipped.csv, instead of converting "
+    "nothing.",
+)
+@click.option(
+    "--bad-files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.csv",
+    help="image-folder: write the list of all files that cannot be used, with reasons, there.  [default: none, the "
+    "first are named on the screen]",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "pad", "stretch"]),
+    help="image-folder with --size: how images that are not square become so: cut to the square in the middle, padded "
+    "with black bars, or stretched.  [default: crop]",
 )
 @click.option(
     "--workers",
@@ -83,6 +97,8 @@ def convert(
     test_fraction: float | None,
     seed: int | None,
     skip_bad: bool,
+    bad_files: Path | None,
+    fit: str | None,
     workers: int | None,
     overwrite: bool,
 ) -> None:
@@ -107,6 +123,8 @@ def convert(
             test_fraction=test_fraction,
             seed=seed,
             skip_bad=skip_bad,
+            bad_files=bad_files,
+            fit=fit,
             workers=workers,
             overwrite=overwrite,
             progress=bars.bar(f"convert {dataset}", "images"),

@@ -8,18 +8,40 @@ from typing import NamedTuple
 import numpy as np
 
 
+class BadFile(NamedTuple):
+    """A file that cannot be used: its path in the source, printable, and why, as "kind" or "kind (detail)"."""
+
+    path: str
+    reason: str
+
+
+class FileFacts(NamedTuple):
+    """The file behind one example.
+
+    Attributes:
+        size: its bytes. sha256: their SHA-256.
+        remarks: what was done to its pixels, keys of `pixels.REMARKS`.
+    """
+
+    size: int
+    sha256: str
+    remarks: tuple[str, ...]
+
+
 class Kept(NamedTuple):
-    """What decoding gave where unreadable images are left out.
+    """What decoding gave where files are remembered and bad ones collected.
 
     Attributes:
         pixels: (kept, depth, height, width) uint8.
         mask: (B,) bool, which examples of the chunk they are.
-        problems: a line for each of the others.
+        bad: the others, in order.
+        facts: of each that was kept.
     """
 
     pixels: np.ndarray
     mask: np.ndarray
-    problems: tuple[str, ...]
+    bad: tuple[BadFile, ...]
+    facts: tuple[FileFacts, ...]
 
 
 class Chunk(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import warnings
@@ -11,12 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from datatools.decoding.chunks import Chunk, Kept
+from datatools.decoding.chunks import BadFile, Chunk, FileFacts, Kept
+from datatools.decoding.formats import format_without_decoder, register
+from datatools.decoding.pixels import fitted, to_rgb
 from datatools.errors import DataToolsError
-from datatools.files.trees import Encoded, read_file
+from datatools.files.trees import Encoded
 from datatools.format.records import ImageShape
+from datatools.printable import printable
 
 MAX_SIDE = 8192
 """Larger images are refused before they are decoded: a small file can claim gigapixels."""
@@ -30,12 +34,15 @@ JPEG_WITHOUT_LENGTH = frozenset((0x01, 0xD8, *range(0xD0, 0xD8)))
 """Markers that no segment follows: TEM, SOI, RST0 to RST7."""
 CHUNK_BYTES = 2 << 20
 """Pixels, or encoded bytes, in a chunk at most: what a worker decodes at a time."""
-DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_SIDE is stricter, and raises
 
 
-class ShapeError(DataToolsError):
-    """An image that can be read, of another shape than the others: never skipped, the remedy is another."""
+class UnreadableError(Exception):
+    """An image that cannot be read; the text is the reason, in the form of `BadFile`."""
+
+
+Item = Encoded | UnreadableError
+"""An image on its way to a decoder, or why it never came so far."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +52,25 @@ class Decoding:
     Attributes:
         formats: Pillow's names of the formats that are expected; no other decoder is tried.
         shape: what every image must have in the end.
-        resize: resample to that shape with Pillow's Lanczos filter, which takes in all source pixels when it shrinks
-            (no aliasing).
+        resize: resample to that shape.
+        fit: how, where the proportions differ: one of `pixels.FITS`.
         orient: turn images as their EXIF orientation says.
         limit: bytes an encoded image has at most.
-        skip_bad: leave unreadable images out instead of stopping.
+        collect: collect unreadable images instead of stopping at the first, and remember the file of the others.
     """
 
     formats: tuple[str, ...]
     shape: ImageShape
     resize: bool = False
+    fit: str = "stretch"
     orient: bool = False
     limit: int = 1 << 20
-    skip_bad: bool = False
+    collect: bool = False
 
 
 def image_chunks(
     images: Iterable[tuple[str, int]],
-    encoded: Callable[[str], Encoded],
+    encoded: Callable[[str], Item],
     origin: Path,
     decoding: Decoding,
     keep_names: bool = False,
@@ -76,7 +84,7 @@ def image_chunks(
     most = max(1, CHUNK_BYTES // (decoding.shape.depth * decoding.shape.height * decoding.shape.width))
     names: list[str] = []
     labels: list[int] = []
-    data: list[Encoded] = []
+    data: list[Item] = []
     size = 0
 
     def chunk() -> Chunk:
@@ -97,80 +105,95 @@ def image_chunks(
 
 
 def decode_images(
-    names: tuple[str, ...], data: tuple[Encoded, ...], origin: Path, decoding: Decoding
+    names: tuple[str, ...], data: tuple[Item, ...], origin: Path, decoding: Decoding
 ) -> np.ndarray | Kept:
-    """(B, *shape) uint8 pixels of the images, or what could be read of them where unreadable ones are skipped.
+    """(B, *shape) uint8 pixels of the images, or what could be read of them where unreadable ones are collected.
 
     Raises:
-        DataToolsError: one is not readable, or has another shape.
+        DataToolsError: one is not readable, or has another shape. The latter is never collected: the remedy is another.
     """
     pixels = np.empty((len(names), *decoding.shape), np.uint8)
     kept = np.ones(len(names), bool)
-    problems = []
+    bad: list[BadFile] = []
+    facts: list[FileFacts] = []
     for number, (name, item) in enumerate(zip(names, data, strict=True)):
         try:
-            pixels[number] = decode_image(image_bytes(item, decoding.limit), origin, name, decoding)
-        except DataToolsError as error:
-            if not decoding.skip_bad or isinstance(error, ShapeError):
-                raise
+            content = image_bytes(item, decoding.limit)
+            pixels[number], remarks = decode_image(content, origin, name, decoding)
+        except UnreadableError as error:
+            if not decoding.collect:
+                raise DataToolsError(f"{origin / name}: {error}; fetch it again") from None
             kept[number] = False
-            problems.append(str(error))
-    return Kept(pixels[kept], kept, tuple(problems)) if decoding.skip_bad else pixels
+            bad.append(BadFile(printable(name), str(error)))
+            continue
+        if decoding.collect:
+            facts.append(FileFacts(len(content), hashlib.sha256(content).hexdigest(), remarks))
+    return Kept(pixels[kept], kept, tuple(bad), tuple(facts)) if decoding.collect else pixels
 
 
-def image_bytes(item: Encoded, limit: int) -> bytes:
-    """The content of an encoded image; raises DataToolsError if it cannot be read or is larger than `limit` bytes."""
+def image_bytes(item: Item, limit: int) -> bytes:
+    """The content of an encoded image; raises UnreadableError if it cannot be read or is larger than `limit` bytes."""
+    if isinstance(item, UnreadableError):
+        raise item
     if isinstance(item, bytes):
         return item
     try:
-        return read_file(item, limit)
+        with item.open("rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
-        raise DataToolsError(f"{item}: cannot be read ({error.strerror}); look at its permissions") from None
+        raise UnreadableError(f"cannot be opened ({error.strerror})") from None
+    if len(data) > limit:
+        raise UnreadableError(f"larger than the {limit:,} bytes that are expected at most")
+    return data
 
 
-def decode_image(data: bytes, origin: Path, name: str, decoding: Decoding) -> np.ndarray:
-    """(3, H, W) uint8 red, green and blue planes; grey images get three equal planes, transparency is dropped.
+def decode_image(data: bytes, origin: Path, name: str, decoding: Decoding) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(3, H, W) uint8 red, green and blue planes, and what was done to the image, keys of `pixels.REMARKS`.
 
     Raises:
-        DataToolsError: not an image of such a format, cut short, too large, or of another shape than wanted.
+        UnreadableError: as `load_image` raises it.
+        DataToolsError: it has another shape than wanted.
     """
-    loaded = load_image(data, origin / name, decoding.formats, decoding.orient)
+    loaded, remarks = load_image(data, decoding.formats, decoding.orient)
     height, width = decoding.shape[1:]
+    if decoding.resize and loaded.width != loaded.height:
+        remarks = (*remarks, "not_square")
     if loaded.size != (width, height):
         if not decoding.resize:
-            raise ShapeError(
+            raise DataToolsError(
                 f"{origin / name}: {loaded.size[0]}x{loaded.size[1]} pixels, {width}x{height} expected; "
                 f"pass --size {height} to resample all images"
             )
-        loaded = loaded.resize((width, height), Image.Resampling.LANCZOS)
+        loaded = fitted(loaded, width, height, decoding.fit)
     # a row of red, one of green, one of blue: whole rows are copied from here on, and no single bytes
-    return np.frombuffer(loaded.tobytes("raw", "RGB;L"), np.uint8).reshape(height, 3, width).transpose(1, 0, 2)
+    planes = np.frombuffer(loaded.tobytes("raw", "RGB;L"), np.uint8).reshape(height, 3, width).transpose(1, 0, 2)
+    return planes, remarks
 
 
-def load_image(data: bytes, origin: Path, formats: tuple[str, ...], orient: bool) -> Image.Image:
-    """The decoded image in red, green and blue.
+def load_image(data: bytes, formats: tuple[str, ...], orient: bool) -> tuple[Image.Image, tuple[str, ...]]:
+    """The decoded image in red, green and blue, and what was done to it, keys of `pixels.REMARKS`.
 
     Args:
-        origin: its file, for messages. formats, orient: as in `Decoding`.
+        formats, orient: as in `Decoding`.
 
     Raises:
-        DataToolsError: not an image of such a format, cut short, too large, or of too many scans.
+        UnreadableError: not an image of such a format, cut short, too large, of too many scans, or of no known range.
     """
+    register(formats)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if max(image.size) > MAX_SIDE:
-                raise DataToolsError(
-                    f"{origin}: {image.size[0]}x{image.size[1]} pixels, at most {MAX_SIDE}x{MAX_SIDE} are expected; "
-                    "remove it or shrink it"
+                raise UnreadableError(
+                    f"too large ({image.size[0]}x{image.size[1]} pixels, at most {MAX_SIDE}x{MAX_SIDE} are expected)"
                 )
             if data.startswith(JPEG_MAGIC) and (scans := jpeg_scans(data)) > MAX_JPEG_SCANS:
                 raise ValueError(f"{scans:,} scans, at most {MAX_JPEG_SCANS} are expected")
-            return _rgb(image, orient)
-    except (DataToolsError, MemoryError):
+            return to_rgb(image, orient)
+    except (UnreadableError, MemoryError):
         raise
     # Pillow's decoders raise nearly anything on damaged data
     except Exception as error:
-        raise _unreadable(error, origin, formats) from None
+        raise UnreadableError(_reason(error, data, formats)) from None
 
 
 def jpeg_scans(data: bytes) -> int:
@@ -188,23 +211,12 @@ def jpeg_scans(data: bytes) -> int:
     return scans
 
 
-def _rgb(image: Image.Image, orient: bool) -> Image.Image:
-    """The decoded image in red, green and blue, turned as its EXIF orientation says if that is wanted."""
-    if image.mode in DEEP_MODES:
-        raise ValueError(f"{image.mode} pixels of more than 8 bits; convert it to 8 bits")
-    if orient:
-        image = ImageOps.exif_transpose(image)
-    if image.mode != "RGB":
-        return image.convert("RGB")
-    image.load()
-    return image
-
-
-def _unreadable(error: Exception, origin: Path, formats: tuple[str, ...]) -> DataToolsError:
-    """The one line for an image that Pillow does not read."""
+def _reason(error: Exception, data: bytes, formats: tuple[str, ...]) -> str:
+    """Why Pillow does not read an image."""
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-        reason = "not recognised"  # Pillow's text names an object in memory
-    return DataToolsError(
-        f"{origin}: not a readable {' or '.join(formats)} image ({reason}); fetch it again or remove it"
-    )
+        if missing := format_without_decoder(data, formats):
+            return missing
+        reason = "empty" if not data else "not recognised"  # Pillow's text names an object in memory
+    kind = f"{formats[0]} image" if len(formats) == 1 else "image"
+    return f"not a readable {kind} ({reason})"

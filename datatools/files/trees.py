@@ -27,6 +27,9 @@ DIRECTORY_ENTRY = b"PK\x01\x02"
 MAX_DIRECTORY_BYTES = 64 << 20
 MAX_MEMBERS = 300_000
 """Tiny-ImageNet has 120,000. zipfile makes an object of each, before anything can be asked."""
+MAX_UNPACKED_BYTES = 4 << 30
+MAX_RATIO = 100
+"""Deflate makes 1,000 bytes of one at most; members that overlap make any number. Images hardly pack at all."""
 EXTRA_BYTES = 64
 """How much longer a member's own header may be than the directory says, and still be read at once with its content."""
 ENCRYPTED = 1
@@ -102,6 +105,26 @@ class ZipTree:
 
     def names(self) -> list[str]:
         return list(self._members)
+
+    def folders(self) -> list[str]:
+        """The folders that it names, which may be empty; not all archives name the others."""
+        return [
+            name for info in self._archive.infolist() if info.is_dir() and is_plain_path(name := info.filename[:-1])
+        ]
+
+    def unseen(self) -> list[str]:
+        """Members that are not read: links, and paths that are no harmless ones."""
+        members = self._archive.infolist()
+        return [info.filename for info in members if info.filename not in self._members and not info.is_dir()]
+
+    def check_unpacked_size(self) -> None:
+        """Refuse an archive that claims to unpack to MAX_RATIO times its size, and to more than MAX_UNPACKED_BYTES."""
+        unpacked = sum(info.file_size for info in self._members.values())
+        if unpacked > max(MAX_UNPACKED_BYTES, MAX_RATIO * self._size):
+            raise DataToolsError(
+                f"{self.location}: {self._size:,} bytes that unpack to {unpacked:,}, at most {MAX_RATIO} times as many "
+                "are expected; unpack it yourself if you trust it"
+            )
 
     def read(self, name: str, limit: int) -> bytes:
         info = self._members.get(name)

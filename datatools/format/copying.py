@@ -20,7 +20,7 @@ import numpy as np
 
 from datatools.files.copying import copy_file, share_blocks
 from datatools.format.dataset import Dataset
-from datatools.format.metadata import FILES_CSV, SPLITS, BatchFile
+from datatools.format.metadata import FILES_CSV, SKIPPED_CSV, SPLITS, BatchFile
 from datatools.format.records import ImageShape, read_records, record_dtype, records_per_piece
 from datatools.processors import usable_processors
 
@@ -134,7 +134,7 @@ class DatasetCopy:
 def copy_with_labels(
     parent: Dataset, labels: np.ndarray, folder: Path, progress: Callable[[int, int], None]
 ) -> tuple[BatchFile, ...]:
-    """Copy every batch file, and files.csv where there is one, with other training labels; pixels stay.
+    """Copy every batch file, and the lists of files where there are any, with other training labels; pixels stay.
 
     Args:
         labels: (N,) int64, the training label of id i at i. folder, progress: as of `DatasetCopy`.
@@ -143,7 +143,8 @@ def copy_with_labels(
         The training batch files, with their new SHA-256.
     """
     others = [file.name for file in parent.metadata.splits["test"]]
-    others += [FILES_CSV] * (parent.metadata.files_csv is not None)
+    beside = {FILES_CSV: parent.metadata.files_csv, SKIPPED_CSV: parent.metadata.skipped}
+    others += [name for name, recorded in beside.items() if recorded is not None]
 
     def changes_in(batch: np.ndarray) -> Callable[[slice], Iterator[Change]]:
         ids, old = batch["id"].astype(np.int64), batch["label"].astype(np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from datatools.format.split import Record, Split
 
 if TYPE_CHECKING:
     from datatools.format.manifest import Manifest
+    from datatools.format.source_files import SourceFile
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +126,19 @@ class Dataset:
             return None
         manifest = self.manifest() if split == "train" else None
         return self.labels_by_id(split) if manifest is None else manifest.clean_labels.astype(np.int64)
+
+    def files(self, split: str = "train") -> Sequence[SourceFile] | None:
+        """The file that each record was made from, that of id i at i: its path, and its size and SHA-256 then.
+
+        None where the dataset was not made from a folder of images. Open-set noise puts other images into records, and
+        changes nothing here: see `Manifest.replaced_by`.
+
+        Raises:
+            DataToolsError: files.csv is missing, damaged or of another dataset.
+        """
+        from datatools.format.source_files import read_source_files
+
+        return read_source_files(self, split)
 
     def to_tf(self, split: str = "train") -> Any:
         """A `tf.data.Dataset` of (image, label); see `loaders.to_tf`."""

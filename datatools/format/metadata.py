@@ -25,6 +25,7 @@ PACKAGE = "selfie-noisy-labels"
 DATASET_FILE = "dataset.json"
 MANIFEST_FILE = "manifest.h5"
 FILES_CSV = "files.csv"
+SKIPPED_CSV = "skipped.csv"
 SPLITS = ("train", "test")
 LABEL_STATES = ("clean", "noisy", "unknown")
 MAX_CLASSES = 1 << 20
@@ -52,11 +53,13 @@ class Metadata:
         noise: None, or type, rate, realised_rate, sampling, convention, seed and parent {name, sha256}.
         limit: None, or how many records of each split were kept when it was converted.
         label_set: which of several label sets of the source the labels are ("fine", "coarse"), or None.
-        resized: None, or side and filter of the resampling when it was converted.
+        resized: None, or side, filter and, of an image folder, fit of the resampling when it was converted.
+        decoded: None, or of how many images of a folder what was done, by keys of `decoding.pixels.REMARKS`.
         split_by: None, or fraction and seed by which `convert` drew the test split.
         relabelled: None, or what `trainer relabel` changed: the run it stands on, and how many labels.
         reviewed: None, or what `trainer apply` changed: the audit, and how many labels a person decided on.
-        files_csv: None, or the SHA-256 of files.csv, which names the file behind each id (columns id, split, path).
+        files_csv: None, or the SHA-256 of files.csv, which names the file behind each id (`format.source_files`).
+        skipped: None, or how many files of a folder were left out, and the SHA-256 of skipped.csv, which names them.
     """
 
     name: str
@@ -71,6 +74,8 @@ class Metadata:
     resized: dict[str, Any] | None = None
     split_by: dict[str, Any] | None = None
     files_csv: str | None = None
+    skipped: dict[str, Any] | None = None
+    decoded: dict[str, int] | None = None
     relabelled: dict[str, Any] | None = None
     reviewed: dict[str, Any] | None = None
     created_by: dict[str, str] = dataclasses.field(default_factory=lambda: package_version())
@@ -84,7 +89,8 @@ class Metadata:
 
     def to_json(self) -> str:
         """The text of dataset.json; the same metadata gives the same bytes."""
-        optional = {name: getattr(self, name) for name in ("split_by", "files_csv", "relabelled", "reviewed")}
+        keys = ("decoded", "split_by", "files_csv", "skipped", "relabelled", "reviewed")
+        optional = {key: getattr(self, key) for key in keys}
         return json.dumps(
             {
                 "format_version": FORMAT_VERSION,
@@ -218,6 +224,18 @@ class _Fields:
             raise ValueError(f"'{self.where}records' is {total}, its files have {sum(f.records for f in files)}")
         return tuple(files)
 
+    def skipped(self) -> dict[str, Any] | None:
+        if self.values.get("skipped") is None:
+            return None
+        skipped = self.child("skipped")
+        skipped.whole("files", 1, 2**63)
+        skipped.digest("sha256")
+        return skipped.values
+
+    def counts(self, key: str) -> dict[str, int] | None:
+        values = self.get(key, dict, optional=True)
+        return None if values is None else {name: self.child(key).whole(name, 0, 2**32) for name in values}
+
     def noise(self) -> dict[str, Any]:
         self.get("type", str)
         for key in ("rate", "realised_rate"):
@@ -258,6 +276,7 @@ class _Fields:
             DATASET_FILE,
             MANIFEST_FILE,
             FILES_CSV,
+            SKIPPED_CSV,
         ]
         if len(set(names_of_files)) != len(names_of_files):
             raise ValueError("'splits' names a file twice, or one that is not a batch file")
@@ -274,6 +293,8 @@ class _Fields:
             resized=self.get("resized", dict, optional=True),
             split_by=self.get("split_by", dict, optional=True),
             files_csv=None if self.values.get("files_csv") is None else self.digest("files_csv"),
+            skipped=self.skipped(),
+            decoded=self.counts("decoded"),
             relabelled=self.get("relabelled", dict, optional=True),
             reviewed=self.get("reviewed", dict, optional=True),
             created_by=self.get("created_by", dict),

@@ -23,7 +23,7 @@ class SourceSpec:
         train_files: in how many batch files the training split is written.
         label_sets: the label sets it offers, the default first; empty where there is just one.
         resizes: whether images can be resampled to another size.
-        own_images: whether it is the user's own folder: it takes a test fraction, a seed and skip_bad.
+        own_images: whether it is the user's own folder: it takes a test fraction, a seed, skip_bad and fit.
         labels: "clean" for a benchmark whose labels are taken as the truth, else "unknown".
         official: number of training and of test images of the complete set, or None where there is no such number.
     """
@@ -75,7 +75,7 @@ SOURCES: dict[str, SourceSpec] = {
         official=(60_000, 10_000),
     ),
     "image-folder": SourceSpec(
-        "your own images, <class>/*.{png,jpg,jpeg,bmp,webp}, with or without train/ and test/",
+        "your own images, a folder or zip of class folders, with or without train/ and test/",
         "datatools.sources.image_folder:open_image_folder",
         resizes=True,
         own_images=True,
@@ -112,8 +112,9 @@ def open_source(name: str, request: Request) -> Source:
         "--test-fraction": request.test_fraction,
         "--seed": request.seed,
         "--skip-bad": request.skip_bad or None,
+        "--fit": request.fit,
     }
     if not spec.own_images and (unwanted := [option for option, value in folder_options.items() if value is not None]):
-        raise DataToolsError(f"{unwanted[0]}: the test split of {name} is fixed and its images whole; leave it out")
+        raise DataToolsError(f"{unwanted[0]}: for image-folder alone; leave it out, {name} is read as it was published")
     module, function = spec.opener.split(":")
     return cast(Callable[[Request], Source], getattr(import_module(module), function))(request)

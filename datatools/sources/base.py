@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatools.decoding.chunks import Chunk
+from datatools.decoding.chunks import BadFile, Chunk
 from datatools.format.records import ImageShape
 from datatools.progress import Progress, no_progress
 
@@ -37,9 +37,11 @@ class Source:
         archive: the file that it is read from, or None where it is a folder or a package.
         notices: what the user should know about it, a line each.
         decodes: whether its chunks are worth decoding in several processes.
-        skips: whether unreadable images are left out (its chunks decode to `Kept`).
+        skips: whether its chunks decode to `Kept`, which collects what cannot be read.
+        bad: files that were seen to be of no use before any was decoded.
         keeps_names: whether its chunks name their files, which are then kept in files.csv.
         split_by: what drew its test split from its images (fraction, seed), or None where it came with one.
+        fit: how images that are not square are made so, or None where the source knows no such choice.
     """
 
     image_shape: ImageShape
@@ -50,8 +52,10 @@ class Source:
     notices: tuple[str, ...] = ()
     decodes: bool = False
     skips: bool = False
+    bad: tuple[BadFile, ...] = ()
     keeps_names: bool = False
     split_by: dict[str, float | int] | None = None
+    fit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class Request:
         size: resample images to size x size pixels, or None to keep theirs.
         test_fraction: share of each class that becomes the test split, or None for the source's own default.
         seed: which images those are, or None for 0.
-        skip_bad: leave out images that cannot be read instead of stopping.
+        skip_bad: leave out files that cannot be used instead of converting nothing.
+        fit: how images that are not square become so, one of `decoding.pixels.FITS`, or None for "crop".
         progress: called with bytes done and in all while an archive is downloaded.
     """
 
@@ -78,3 +83,4 @@ class Request:
     seed: int | None = None
     skip_bad: bool = False
     progress: Progress = no_progress
+    fit: str | None = None

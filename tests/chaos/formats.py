@@ -84,12 +84,24 @@ def make_images(folder: Path) -> None:
         "g.bmp": ("BMP", "P", {}),
         "h.webp": ("WEBP", "RGB", {"exif": exif}),
         "i.webp": ("WEBP", "RGBA", {"lossless": True}),
+        "j.tif": ("TIFF", "RGB", {"exif": exif}),
+        "k.tif": ("TIFF", "L", {"compression": "tiff_lzw"}),
+        "l.tiff": ("TIFF", "CMYK", {"compression": "tiff_adobe_deflate"}),
+        "m.gif": ("GIF", "P", {"save_all": True, "append_images": [Image.new("P", (16, 16), 3)]}),
+        "n.png": ("PNG", "I;16", {}),
     }
     (folder / "images" / "one").mkdir(parents=True)
     for name, (form, mode, options) in kinds.items():
         pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
-        Image.fromarray(pixels).convert(mode).save(folder / "images" / "one" / name, form, **options)
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) << 8 if mode == "I;16" else pixels)
+        image.convert(mode).save(folder / "images" / "one" / name, form, **options)
     shutil.copytree(folder / "images" / "one", folder / "images" / "two")
+
+
+def zip_images(folder: Path) -> None:
+    make_images(folder)
+    archives.zipped(folder / "images", folder / "images.zip", zipfile.ZIP_DEFLATED)
+    shutil.rmtree(folder / "images")
 
 
 def make_tiny(folder: Path) -> None:
@@ -271,7 +283,8 @@ FORMATS: dict[str, Format] = {
         ),
         partial(read_source, dataset="animal-10n", name="a"),
     ),
-    "images": Format(make_images, partial(read_source, dataset="image-folder", name="images", size=8)),
+    "images": Format(make_images, partial(convert_source, dataset="image-folder", name="images", size=8)),
+    "images-zip": Format(zip_images, partial(convert_source, dataset="image-folder", name="images.zip", size=8)),
     "images-skipped": Format(
         make_images, partial(convert_source, dataset="image-folder", name="images", size=8, skip_bad=True)
     ),

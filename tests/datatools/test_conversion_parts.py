@@ -53,7 +53,7 @@ def test_parts_change_no_byte(tmp_path: Path, train: list[int], limit: int | Non
 
 def test_parts_that_are_files_are_written_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = in_parts(made_up_source(np.arange(40) % 4, np.arange(10) % 4, 4), [20, 20])
-    monkeypatch.setattr("datatools.conversion.usable_processors", lambda: 2)
+    monkeypatch.setattr("datatools.split_writer.usable_processors", lambda: 2)
     both = threading.Barrier(2)  # passed only where the two training files are under way together
     seen: list[tuple[int, int]] = []
 

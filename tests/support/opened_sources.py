@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from datatools.conversion import convert
+from datatools.decoding.chunks import Kept
 from datatools.errors import DataToolsError
 from datatools.sources import open_source
 from datatools.sources.base import Request, Source
@@ -26,7 +27,9 @@ def opened(name: str, location: Path | None, label_set: str | None = None) -> So
 def everything(source: Source, split: str) -> tuple[np.ndarray, np.ndarray]:
     """All labels and all pixels of a split."""
     chunks = list(source.splits[split].chunks())
-    return np.concatenate([chunk.labels for chunk in chunks]), np.concatenate([chunk.decode() for chunk in chunks])
+    decoded = [chunk.decode() for chunk in chunks]
+    pixels = [each.pixels if isinstance(each, Kept) else each for each in decoded]
+    return np.concatenate([chunk.labels for chunk in chunks]), np.concatenate(pixels)
 
 
 def assert_holds(source: Source, content: ImageSet, label_set: str = "fine") -> None:

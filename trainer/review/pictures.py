@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from datatools.decoding.images import load_image
+from datatools.decoding.images import UnreadableError, load_image
 from datatools.errors import DataToolsError
 from datatools.files.trees import read_file
 
@@ -44,7 +44,11 @@ def data_of_file(path: Path) -> str:
     if path.is_symlink():
         raise DataToolsError(f"{path}: a link; put the file in its place")
     formats = tuple(sorted(_formats()))
-    return data_of_image(load_image(read_file(path, MAX_IMAGE_BYTES), path, formats, orient=True))
+    try:
+        image, _ = load_image(read_file(path, MAX_IMAGE_BYTES), formats, orient=True)
+    except UnreadableError as error:
+        raise DataToolsError(f"{path}: {error}") from None
+    return data_of_image(image)
 
 
 def data_of_pixels(pixels: np.ndarray) -> str:

@@ -95,6 +95,7 @@ def test_a_batch_file_stays_inside_its_directory(tmp_path: Path, name: object) -
     ("path", "new", "said"),
     [
         (("format_version",), 2, "format_version 2"),
+        (("splits", "train", "files", 0, "name"), "skipped.csv", "not a batch file"),
         (("format_version",), "1", "format_version"),
         (("format_version",), True, "format_version"),
         (("num_classes",), 3, "'num_classes' is 3"),
@@ -118,6 +119,20 @@ def test_a_batch_file_stays_inside_its_directory(tmp_path: Path, name: object) -
 )
 def test_what_is_wrong_is_named(tmp_path: Path, path: tuple[str | int, ...], new: object, said: str) -> None:
     assert said in refusal(write_json(tmp_path / "d", put(noisy_json(), path, new)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("skipped", {"files": 0, "sha256": "a" * 64}, "skipped.files"),
+        ("skipped", {"files": 1, "sha256": "../x"}, "skipped.sha256"),
+        ("skipped", 7, "'skipped'"),
+        ("decoded", {"grey": -1}, "decoded.grey"),
+        ("decoded", ["grey"], "'decoded'"),
+    ],
+)
+def test_what_is_wrong_in_a_key_of_folders_is_named(tmp_path: Path, key: str, value: object, said: str) -> None:
+    assert said in refusal(write_json(tmp_path / "d", {**noisy_json(), key: value}))
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,9 @@ def test_every_format_is_read_whatever_its_case(tmp_path: Path, name: str) -> No
         ("L", 77, (77, 77, 77)),
         ("1", 1, (255, 255, 255)),
         ("P", 0, None),
-        ("LA", (50, 0), (50, 50, 50)),
-        ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
+        ("LA", (50, 255), (50, 50, 50)),
+        ("RGBA", (1, 2, 3, 255), (1, 2, 3)),
+        ("I;16", 60_000, (234, 234, 234)),
     ],
 )
 def test_other_kinds_of_pixels_become_red_green_and_blue(
@@ -107,11 +108,11 @@ def test_hidden_files_and_folders_are_nobodys_images(tmp_path: Path) -> None:
 
 
 def test_a_training_folder_alone_is_split(tmp_path: Path) -> None:
-    put(tmp_path / "source" / "train" / "cat" / "a.png")
-    put(tmp_path / "source" / "train" / "cat" / "b.png")
+    for name in ("cat/a.png", "cat/b.png", "dog/a.png", "dog/b.png"):
+        put(tmp_path / "source" / "train" / name)
     put(tmp_path / "source" / "val" / "cat" / "c.png")
     made = convert("image-folder", source=tmp_path / "source", out=tmp_path / "out")
-    assert {split: len(paths) for split, paths in names(made.dataset.path).items()} == {"train": 1, "test": 1}
+    assert {split: len(paths) for split, paths in names(made.dataset.path).items()} == {"train": 2, "test": 2}
     assert made.notices == (f"{tmp_path / 'source'}: val left out, only train/ and test/ are read",)
 
 
@@ -161,7 +162,7 @@ def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
     assert refusal(source, tmp_path, skip_bad=True) == message  # it can be read, so it is not left out
     made = convert("image-folder", source=source, out=tmp_path / "out", size=16).dataset
     assert made.metadata.image_shape == (3, 16, 16)
-    assert made.metadata.resized == {"side": 16, "filter": "lanczos"}
+    assert made.metadata.resized == {"side": 16, "filter": "lanczos", "fit": "crop"}
 
 
 def test_resampling_does_not_alias(tmp_path: Path) -> None:

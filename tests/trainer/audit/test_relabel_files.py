@@ -142,7 +142,8 @@ def test_file_names_come_from_the_image_folder(tmp_path: Path) -> None:
         place = tmp_path / "pictures" / "train" / ("a", "b")[number % 2]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(examples(24)[2][number, 0]).save(place / f"{number:02}.png")
-    converted = convert("image-folder", source=tmp_path / "pictures", out=tmp_path / "noisy").dataset
+    (tmp_path / "pictures" / "train" / "a" / "notes.txt").write_text("no image")
+    converted = convert("image-folder", source=tmp_path / "pictures", out=tmp_path / "noisy", skip_bad=True).dataset
     data = load(converted)
     directory = tmp_path / "run"
     directory.mkdir()
@@ -162,6 +163,8 @@ def test_file_names_come_from_the_image_folder(tmp_path: Path) -> None:
     assert written
     assert all(row["file"] == listed[row["id"]] for row in written)
     assert all(check.passed for check in verify(made.dataset))
+    assert made.dataset.files() == converted.files()
+    assert (made.dataset.path / "skipped.csv").read_bytes() == (converted.path / "skipped.csv").read_bytes()
     converted.files_csv_path.write_text("id,split,path\n")
     with pytest.raises(TrainerError, match=r"files\.csv: missing, or changed since"):
         relabel(directory, tmp_path / "again")
