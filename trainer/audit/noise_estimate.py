@@ -174,3 +174,16 @@ def _largest_flips(matrix: np.ndarray, names: list[str], count: int = 3) -> str:
         return " ".join(name.split()) or "(no name)"
 
     return ", ".join(f"{shown(names[i])} to {shown(names[j])} {flips[i, j]:.0%}" for i, j in pairs if flips[i, j] > 0)
+
+
+def write_audited_rate(path: Path, dataset: Dataset, rate: float, low: float, high: float) -> None:
+    """Write the noise rate of an audit where `read_estimate` finds it, in the place of an earlier estimate."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "dataset": {"name": dataset.metadata.name, "sha256": dataset.sha256},
+        "noise_rate": {"value": rate, "low": low, "high": high},
+        "method": "audit",
+        "created_by": package_version(),
+    }
+    with new_file(path, (".json",), overwrite=True) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datatools.commands import CommandGroup
 
-COMMANDS = ("run", "embed", "sweep", "report", "apply", "relabel", "estimate-noise", "list")
+COMMANDS = ("run", "embed", "sweep", "report", "audit", "apply", "relabel", "estimate-noise", "list")
 
 main = CommandGroup(
     "trainer",

@@ -36,38 +36,54 @@ def write_review(
     embed: bool = False,
     *,
     pixels: Callable[[ReviewItem], np.ndarray] | None = None,
-    place: Path | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[str, ...]:
-    """Write the page.
+    """Write the page to the HTML file `path`: `review_page`.
 
     Args:
-        path: the HTML file. embed: put shrunk copies of all pictures into it, so that it can be taken anywhere; without
-            it only of those in formats that not every browser shows.
-        pixels: gives the (height, width, 1 or 3) uint8 picture of an item without a file.
-        place: where the page will be opened, where that is another place than `path`, as in a folder that is being
-            built; links to the pictures lead from there.
         overwrite: whether it may take the place of a file.
+
+    Raises:
+        TakenError: without `overwrite`, something stands at `path`. TrainerError: items that are not of the audit.
+    """
+    text, notices = review_page(review, path, embed, pixels=pixels, progress=progress)
+    with atomic_file(path, overwrite=overwrite) as partial, naming(partial):
+        partial.write_text(text, encoding="utf-8")
+    return notices
+
+
+def review_page(
+    review: Review,
+    place: Path,
+    embed: bool = False,
+    *,
+    pixels: Callable[[ReviewItem], np.ndarray] | None = None,
+    progress: Progress = no_progress,
+) -> tuple[str, tuple[str, ...]]:
+    """The page as text.
+
+    Args:
+        place: where the page will be opened: links to the pictures lead from there. embed: put shrunk copies of all
+            pictures into it, so that it can be taken anywhere; without it only of those in formats that not every
+            browser shows.
+        pixels: gives the (height, width, 1 or 3) uint8 picture of an item without a file.
         progress: called with (items done, items in all).
 
     Returns:
-        What the user should know, a line each: pictures that could not be put into the page.
+        The text, and what the user should know, a line each: pictures that could not be put into the page.
 
     Raises:
-        TakenError: without `overwrite`, something stands at `path`. TrainerError: samples that do not belong together.
-        ValueError: an item that is no sample of the audit, or suggests a class that it has not.
+        TrainerError: items that are not of the audit.
     """
-    check_audit(review.audit, path)
+    check_audit(review.audit, place)
     items = []
     for done, item in enumerate(review.items, 1):
-        items.append(_item(review, item, embed, pixels, (place or path).absolute()))
+        items.append(_item(review, item, embed, pixels, place.absolute()))
         progress(done, len(review.items))
-    text = _page(review, items)
-    with atomic_file(path, overwrite=overwrite) as partial, naming(partial):
-        partial.write_text(text, encoding="utf-8")
     broken = [item["problem"] for item in items if item["problem"] is not None]
-    return (f"{len(broken):,} pictures are missing on {path.name}; the first: {broken[0]}",) if broken else ()
+    notices = (f"{len(broken):,} pictures are missing on {place.name}; the first: {broken[0]}",) if broken else ()
+    return _page(review, items), notices
 
 
 def _item(

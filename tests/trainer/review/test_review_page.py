@@ -21,7 +21,7 @@ from datatools.errors import TakenError
 from tests.support.own_images import put
 from tests.support.reviewed import audited, photos, review_of
 from trainer.review.items import Audit, Review, ReviewItem, Sample
-from trainer.review.page import write_review
+from trainer.review.page import review_page, write_review
 
 
 class Reader(HTMLParser):
@@ -98,8 +98,10 @@ def test_links_lead_to_the_files(tmp_path: Path, name: str) -> None:
 
 def test_links_lead_from_where_the_page_will_be(audit: Audit, tmp_path: Path) -> None:
     review = review_of(audit, {"cat/1.jpg": ("dog", 0.5)})
-    write_review(tmp_path / "built" / "deep" / "review.html", review, place=tmp_path / "audit" / "review.html")
-    assert [item["source"] for item in items_of(tmp_path / "built" / "deep" / "review.html")] == ["../photos/cat/1.jpg"]
+    text, notices = review_page(review, tmp_path / "audit" / "review.html")
+    (tmp_path / "built.html").write_text(text, encoding="utf-8")
+    assert [item["source"] for item in items_of(tmp_path / "built.html")] == ["../photos/cat/1.jpg"]
+    assert notices == ()
 
 
 def test_the_same_review_gives_the_same_bytes(audit: Audit, tmp_path: Path) -> None:
