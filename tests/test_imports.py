@@ -32,7 +32,8 @@ DATATOOLS_LAYERS = [
 ]
 TRAINER_LAYERS = [
     {"commands"},
-    {"sweep", "audit", "review", "api"},
+    {"sweep", "audit", "api"},
+    {"review"},
     {"training", "report"},
     {"runs", "reporters"},
     {"metrics", "features"},
