@@ -3,8 +3,8 @@
 A line has a colour, a marker and a dash, so that none leans on colour alone. The colours differ in lightness too, at
 least 3.5 steps of CIE L* between any two and 8 between the first four, the built-in methods', so that greys of a print
 are told apart; to the common kinds of colour blindness no two come closer than 14 in CIE Lab. All reach a contrast of
-4.5 to 1 on their paper, as text has to (WCAG 2.1, 1.4.3). There are 8 colours, each for two styles, whose markers, one
-filled and one hollow, and dashes differ. Tests compute all of these.
+4.5 to 1 on their paper, as text has to (WCAG 2.1, 1.4.3). There are 8 colours, each for three styles, with markers,
+one filled and two hollow, and dashes that differ. Tests compute all of these.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _FILLED = (
 STYLES = (
     *_FILLED,
     *(
-        style._replace(marker=_FILLED[number - 5].marker, dash=_FILLED[number - 3].dash, hollow=True)
+        style._replace(marker=_FILLED[number - markers].marker, dash=_FILLED[number - dashes].dash, hollow=True)
+        for markers, dashes in ((5, 3), (2, 6))
         for number, style in enumerate(_FILLED)
     ),
 )
