@@ -89,12 +89,14 @@ def step_costs(engine: Any, size: int, schedule: dict[str, float]) -> dict[str, 
     """
     import jax
 
+    from trainer.engine.base import Kind
+
     rows = jax.ShapeDtypeStruct((1, size), np.int32)
     images = jax.ShapeDtypeStruct((1, size, *engine.data.image_shape), np.uint8)
     everyone = (True,) * engine.method.num_networks
     inputs = {name: jax.ShapeDtypeStruct(part.shape, part.dtype) for name, part in engine._inputs(0, 1, size).items()}
     with engine._arithmetic():
-        step = jax.jit(partial(engine._train_one, everyone), donate_argnums=0)
+        step = jax.jit(partial(engine._train_one, Kind(everyone)), donate_argnums=0)
         lowered = step.lower(engine._state, engine._labels, engine._scalars(schedule), inputs, rows, images)
         return {
             "operations": float(lowered.cost_analysis()["flops"]),
