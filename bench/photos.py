@@ -24,7 +24,7 @@ ARCHIVE = "tiny-imagenet-200-subset.zip"
 SIZE = 128
 NOISES = (("symmetric", 0.0), ("symmetric", 0.1), ("symmetric", 0.2), ("pair", 0.2))
 USABLE_ERROR = 0.05
-LEAST_CONFIDENCE, SURE_NOISE = 0.8, 0.05
+LEAST_CONFIDENCE = 0.8
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def measured(
     from cleanlab.filter import find_label_issues
 
     from trainer.audit.estimation import fold_numbers
-    from trainer.audit.label_errors import confidence, most_wrong, wrongness
+    from trainer.audit.label_errors import find_suspects
     from trainer.audit.linear_probe import choose_penalty, out_of_sample
     from trainer.audit.neighbours import nearest, triplet_estimate
     from trainer.audit.verdict import judge_labels
@@ -98,10 +98,8 @@ def measured(
     probability = predict(labels)
     neighbours = triplet_estimate(labels, nearest(features, 2).rows, classes)[0]
     verdict = judge_labels(labels, probability, predict, 0, 50, neighbours)
-    values, suggested = wrongness(labels, probability, verdict.matrix)
-    suspects = most_wrong(values, round(verdict.confident_joint * len(labels))) & (values > 0)
-    offered = verdict.not_usable is None and verdict.interval[0] >= SURE_NOISE
-    changed = suspects & (confidence(values) >= LEAST_CONFIDENCE) & offered
+    suspects = find_suspects(labels, probability, verdict.matrix, verdict.confident_joint)
+    changed = suspects.are & (suspects.confidence >= LEAST_CONFIDENCE) & verdict.suggests_changes
     return {
         "seed": seed,
         "noise": f"{noise} {rate:g}",
@@ -111,10 +109,10 @@ def measured(
         "estimate": round(verdict.noise_rate, 4),
         "confident_joint": round(verdict.confident_joint, 4),
         "neighbours": round(neighbours, 4),
-        "f1": round(f1(suspects, wrong), 4),
+        "f1": round(f1(suspects.are, wrong), 4),
         "f1_cleanlab": round(f1(find_label_issues(labels, probability), wrong), 4),
         "suggested": int(changed.sum()),
-        "wrong_after": round(float(np.mean(np.where(changed, suggested, labels) != truth)), 4),
+        "wrong_after": round(float(np.mean(np.where(changed, suspects.suggested, labels) != truth)), 4),
     }
 
 

@@ -25,12 +25,12 @@ from datatools.format.dataset import Dataset
 from datatools.format.metadata import SPLITS
 from datatools.progress import Progress, no_progress
 from trainer.audit.estimation import fold_numbers
-from trainer.audit.label_errors import confidence, most_wrong, wrongness
+from trainer.audit.label_errors import Suspects, find_suspects
 from trainer.audit.linear_probe import choose_penalty, out_of_sample
 from trainer.audit.neighbours import Nearest, nearest, triplet_estimate
 from trainer.audit.oddities import Twin, digests_of, twins, unlike_all
 from trainer.audit.verdict import Verdict, judge_labels
-from trainer.data import load
+from trainer.data import TrainingData, load
 from trainer.errors import TrainerError
 from trainer.review.decisions import CHANGE, Decision, write_decisions
 from trainer.review.index import AUDIT_FILE, SAMPLES_FILE, write_audit_index
@@ -41,9 +41,6 @@ from trainer.vectors import Features, Scaling
 PROBABILITIES_FILE, SUGGESTIONS_FILE, REVIEW_FILE = "probabilities.npz", "suggestions.csv", "review.html"
 CONTENT = frozenset({AUDIT_FILE, SAMPLES_FILE, PROBABILITIES_FILE, SUGGESTIONS_FILE, REVIEW_FILE})
 NEIGHBOURS = 10
-SURE_NOISE = 0.05
-"""Suggestions are offered where the low end of the noise rate is at least so high: where fewer labels are wrong, a
-suggestion is as likely to be."""
 UNLIKE_SUSPICION = 0.5
 Stage = Callable[[str, str], Progress]
 """(what is done, its unit) -> who is told how far it is."""
@@ -54,16 +51,16 @@ class Evidence:
     """What the labels of a dataset are judged by: both splits, training samples first, each in id order.
 
     Attributes:
-        labels: (N,) int64 given. probability: (N, K) float64, out of sample; folds: (N,) int64, or None where the
-            probabilities came from elsewhere. neighbours: in feature space, or None. predict_again: see `judge_labels`.
+        labels: (N,) int64 given. probability: (N, K) float64, out of sample; folds: (N,) int64. neighbours: in feature
+            space, or None. predict_again: see `judge_labels`.
         model: what made the probabilities, for audit.json.
     """
 
     labels: np.ndarray
     probability: np.ndarray
-    folds: np.ndarray | None
+    folds: np.ndarray
     neighbours: Nearest | None
-    predict_again: Callable[[np.ndarray], np.ndarray] | None
+    predict_again: Callable[[np.ndarray], np.ndarray]
     model: dict[str, Any]
 
 
@@ -94,9 +91,11 @@ def evidence_of_features(
     """Predict each sample by logistic regression on the features of the others.
 
     Raises:
-        TrainerError: a label with fewer samples than folds.
+        TrainerError: a label with fewer samples than folds, or one label alone.
     """
     labels, num_classes = given_labels(dataset), dataset.metadata.num_classes
+    if len(np.unique(labels)) < 2:
+        raise TrainerError(f"{dataset.path}: all images have one label, two or more are expected to tell them apart")
     both = np.concatenate([features.train, features.test])
     scaled = Scaling.of(both).apply(both)
     numbers = fold_numbers(labels, folds, seed)
@@ -150,43 +149,41 @@ def audit_dataset(
     samples = _samples(dataset, folder, evidence.labels, stage("read the files", "files"))
     neighbours = evidence.neighbours
     rate = None if neighbours is None else triplet_estimate(evidence.labels, neighbours.rows, len(_names(dataset)))[0]
-    told = stage("bootstrap", "repeats")
-    verdict = judge_labels(
-        evidence.labels, evidence.probability, evidence.predict_again, seed, repeats, rate, progress=told
-    )
+    labels, probability = evidence.labels, evidence.probability
+    progress = stage("bootstrap", "repeats")
+    verdict = judge_labels(labels, probability, evidence.predict_again, seed, repeats, rate, progress)
     # What is suspected, and why
-    values, suggested = wrongness(evidence.labels, evidence.probability, verdict.matrix)
-    sure = confidence(values)
-    suspects = most_wrong(values, round(verdict.confident_joint * len(samples))) & (values > 0)
-    odd = _oddities(dataset, neighbours)
-    items = _items(dataset, samples, suggested, sure, suspects, odd)
-    not_usable = verdict.not_usable
-    offered = not_usable is None and verdict.interval[0] >= SURE_NOISE
-    changes = np.flatnonzero(suspects & (sure >= least_confidence)) if offered else np.empty(0, np.int64)
-    facts = _facts(dataset, evidence, verdict, suspects, odd, least_confidence)
+    data = load(dataset)
+    suspects = find_suspects(labels, probability, verdict.matrix, verdict.confident_joint)
+    odd = _oddities(data, neighbours)
+    items = _items(dataset, samples, suspects, odd)
+    sure = suspects.are & (suspects.confidence >= least_confidence) & verdict.suggests_changes
+    changes = np.flatnonzero(sure).tolist()
+    facts = _facts(dataset, evidence, verdict, suspects.are, odd, least_confidence)
+    suggested = [_names(dataset)[label] for label in suspects.suggested.tolist()]
     audit = Audit(
         _names(dataset),
         samples,
         folder=None if folder is None else folder.resolve(),
         dataset=None if folder is not None else dataset.path.resolve(),
         dataset_sha256=None if folder is not None else dataset.sha256,
-        not_usable=not_usable,
+        not_usable=verdict.not_usable,
     )
     with atomic_folder(out, overwrite=overwrite) as partial:
         columns = {
-            "suggested": [_names(dataset)[label] for label in suggested.tolist()],
-            "confidence": [f"{value:.6f}" for value in sure.tolist()],
-            "suspect": ["yes" if value else "no" for value in suspects.tolist()],
+            "suggested": suggested,
+            "confidence": [f"{value:.6f}" for value in suspects.confidence.tolist()],
+            "suspect": ["yes" if value else "no" for value in suspects.are.tolist()],
         }
         write_audit_index(partial, audit, facts, columns)
         _write_probabilities(partial / PROBABILITIES_FILE, dataset, evidence)
-        decided = [Decision(samples[row], CHANGE, _names(dataset)[int(suggested[row])]) for row in changes.tolist()]
+        decided = [Decision(samples[row], CHANGE, suggested[row]) for row in changes]
         write_decisions(partial / SUGGESTIONS_FILE, audit.audit_id, decided)
         text, notices = review_page(
             Review(audit, items),
             out.absolute() / REVIEW_FILE,
             embed,
-            pixels=_pixels(dataset),
+            pixels=_pixels(data),
             progress=stage("write the page", "pictures"),
         )
         with naming(partial / REVIEW_FILE):
@@ -234,8 +231,7 @@ class _Oddities:
     unlike: np.ndarray
 
 
-def _oddities(dataset: Dataset, neighbours: Nearest | None) -> _Oddities:
-    data = load(dataset)
+def _oddities(data: TrainingData, neighbours: Nearest | None) -> _Oddities:
     digests = [
         digest
         for images in (data.train_images, data.test_images)
@@ -248,36 +244,34 @@ def _oddities(dataset: Dataset, neighbours: Nearest | None) -> _Oddities:
 def _items(
     dataset: Dataset,
     samples: Sequence[Sample],
-    suggested: np.ndarray,
-    sure: np.ndarray,
-    suspects: np.ndarray,
+    suspects: Suspects,
     odd: _Oddities,
 ) -> tuple[ReviewItem, ...]:
     """What a person looks at, most suspicious first: suspects, same pictures of two classes, pictures like no other."""
     items = []
     for row, sample in enumerate(samples):
-        name = _names(dataset)[int(suggested[row])]
+        name = _names(dataset)[int(suspects.suggested[row])]
+        sure = float(suspects.confidence[row])
         reasons, suspicion = [], 0.0
-        if suspects[row]:
+        if suspects.are[row]:
             reasons.append(f"looks like '{name}'")
-            suspicion = float(sure[row])
+            suspicion = sure
         twin = odd.twins.get(row)
         if twin is not None and samples[twin.row].given != sample.given:
             other = samples[twin.row]
             same = "the same picture as" if twin.exact else "nearly the same picture as"
             where = other.path or f"{other.split} {other.id}"
             reasons.append(f"{same} {where}, which is called '{other.given}'")
-            suspicion = max(suspicion, 1.0 if twin.exact else float(sure[row]))
+            suspicion = max(suspicion, 1.0 if twin.exact else sure)
         if odd.unlike[row]:
             reasons.append("like no other picture")
             suspicion = max(suspicion, UNLIKE_SUSPICION)
         if reasons:
-            certainty = float(sure[row]) if suspects[row] else None
             items.append(
                 ReviewItem(
                     *(sample.split, sample.id, sample.path, sample.size, sample.sha256, sample.given),
-                    suggested=name if suspects[row] else None,
-                    confidence=certainty,
+                    suggested=name if suspects.are[row] else None,
+                    confidence=sure if suspects.are[row] else None,
                     suspicion=suspicion,
                     reasons=tuple(reasons),
                 )
@@ -285,9 +279,7 @@ def _items(
     return tuple(sorted(items, key=lambda item: -item.suspicion))
 
 
-def _pixels(dataset: Dataset) -> Callable[[ReviewItem], np.ndarray]:
-    data = load(dataset)
-
+def _pixels(data: TrainingData) -> Callable[[ReviewItem], np.ndarray]:
     def pixels(item: ReviewItem) -> np.ndarray:
         images = data.train_images if item.split == "train" else data.test_images
         return np.asarray(images[np.array([item.id])][0])
@@ -298,12 +290,10 @@ def _pixels(dataset: Dataset) -> Callable[[ReviewItem], np.ndarray]:
 def _write_probabilities(path: Path, dataset: Dataset, evidence: Evidence) -> None:
     """An .npz whose bytes are a function of the arrays: one of `numpy.savez` holds the time."""
     train = dataset.metadata.num_records("train")
-    arrays = {"train": evidence.probability[:train], "test": evidence.probability[train:]}
-    parts = {name: values.astype(np.float32) for name, values in arrays.items()}
-    if evidence.folds is not None:
-        parts["folds"] = evidence.folds
+    probability = evidence.probability.astype(np.float32)
+    arrays = {"train": probability[:train], "test": probability[train:], "folds": evidence.folds}
     with naming(path), zipfile.ZipFile(path, "x") as archive:
-        for name, values in parts.items():
+        for name, values in arrays.items():
             buffer = io.BytesIO()
             np.save(buffer, values, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())

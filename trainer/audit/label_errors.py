@@ -13,10 +13,36 @@ docs/decisions/0028-audit.md
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 MATRIX_SHARE = 0.25
 SMALLEST_PROBABILITY, SMALLEST_TRANSITION = 1e-9, 1e-3
+
+
+class Suspects(NamedTuple):
+    """What is thought of each label.
+
+    Attributes:
+        are: (N,) bool, whether it is suspected. suggested: (N,) int64 labels, never the given ones.
+        confidence: (N,) float64 in [0, 1], of the suggestion.
+    """
+
+    are: np.ndarray
+    suggested: np.ndarray
+    confidence: np.ndarray
+
+
+def find_suspects(labels: np.ndarray, probability: np.ndarray, matrix: np.ndarray, rate: float) -> Suspects:
+    """The labels of largest wrongness, as many as `rate` says, as far as another label is likelier.
+
+    Args:
+        labels, probability, matrix: as of `wrongness`. rate: share of the labels, in [0, 1].
+    """
+    values, suggested = wrongness(labels, probability, matrix)
+    chosen = most_wrong(values, round(rate * len(labels))) & (values > 0)
+    return Suspects(chosen, suggested, confidence(values))
 
 
 def wrongness(labels: np.ndarray, probability: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

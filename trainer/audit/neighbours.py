@@ -67,8 +67,8 @@ def triplet_estimate(labels: np.ndarray, rows: np.ndarray, num_classes: int) -> 
         labels: (N,) int64. rows: (N, 2 or more), as `Nearest` has them.
     """
     triplets = np.stack([labels, labels[rows[:, 0]], labels[rows[:, 1]]], axis=1)
-    kinds, counts = np.unique(triplets, axis=0, return_counts=True)
-    weights = counts / counts.sum()
+    kinds, numbers = np.unique(triplets, axis=0, return_counts=True)
+    weights = numbers / numbers.sum()
     present = np.bincount(labels, minlength=num_classes) > 0
     shares = present / present.sum()
     matrix = np.full((num_classes, num_classes), (1 - START) / num_classes) + START * np.eye(num_classes)
@@ -80,11 +80,11 @@ def triplet_estimate(labels: np.ndarray, rows: np.ndarray, num_classes: int) -> 
         part = joint / likelihood * weights
         # Maximisation
         shares = part.sum(axis=1)
-        given = np.zeros((num_classes, num_classes))
+        counts = np.zeros((num_classes, num_classes))
         for place in range(3):
-            np.add.at(given.T, kinds[:, place], part.T)
-        sums = given.sum(axis=1, keepdims=True)
-        matrix = np.where(sums > 0, given / np.where(sums > 0, sums, 1), np.eye(num_classes))
+            np.add.at(counts.T, kinds[:, place], part.T)
+        sums = counts.sum(axis=1, keepdims=True)
+        matrix = np.where(sums > 0, counts / np.where(sums > 0, sums, 1), np.eye(num_classes))
         reached = float(weights @ np.log(likelihood))
         if reached - before < TOLERANCE:
             break

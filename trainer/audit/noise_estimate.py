@@ -7,7 +7,7 @@ SHA-256 of its dataset.json. docs/relabel.md
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def summary(content: dict[str, Any]) -> list[str]:
         "they have not seen; what they cannot learn reads as noise",
     ]
     matrix, names = np.array(content["transition_matrix"]), content["class_names"]
-    likeliest = _largest_flips(matrix, names)
+    likeliest = largest_flips(matrix, names)
     if likeliest:
         lines.append(f"likeliest confusions, true to given: {likeliest}")
     if truth is not None:
@@ -165,7 +165,8 @@ def _figure(figure: dict[str, Any]) -> str:
     return f"{figure['value']:.1%} (95% of the bootstrap: {figure['low']:.1%} to {figure['high']:.1%})"
 
 
-def _largest_flips(matrix: np.ndarray, names: list[str], count: int = 3) -> str:
+def largest_flips(matrix: np.ndarray, names: Sequence[str], count: int = 3) -> str:
+    """The likeliest confusions of a (K, K) transition matrix in words, true to given; "" where there is none."""
     flips = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-flips, axis=None, kind="stable")[:count]
     pairs = [divmod(int(place), len(matrix)) for place in order]

@@ -23,10 +23,13 @@ import numpy as np
 
 from datatools.seeding import uniforms
 from trainer.audit.estimation import INTERVAL, bootstrap_rows, joint_distribution, rate_of, transition_matrix
-from trainer.audit.label_errors import most_wrong, wrongness
+from trainer.audit.label_errors import find_suspects
 
 LEAST_AGREEMENT = 0.7
 LARGEST_BIAS = 0.05
+SURE_NOISE = 0.05
+"""Changes are suggested where the low end of the noise rate is at least so high: where fewer labels are wrong, a
+suggestion is as likely to be."""
 
 Progress = Callable[[int, int], None]
 
@@ -40,7 +43,7 @@ class Verdict:
         confident_joint: noise rate by it; low, high: its interval, of a bootstrap over samples.
         bias: how much too high that is, by simulation; noise_rate: without it.
         neighbours: noise rate by neighbours, or None.
-        matrix: (K, K) float64 T[true, given] by the confident joint. joint: (K, K) P(given, true).
+        matrix: (K, K) float64 T[true, given] by the confident joint.
     """
 
     agreement: float
@@ -50,7 +53,6 @@ class Verdict:
     bias: float
     neighbours: float | None
     matrix: np.ndarray
-    joint: np.ndarray
 
     @property
     def noise_rate(self) -> float:
@@ -60,6 +62,11 @@ class Verdict:
     def interval(self) -> tuple[float, float]:
         """Of the noise rate: of the samples drawn, and from without the bias to with all of it."""
         return max(0.0, self.low - max(0.0, self.bias)), self.high
+
+    @property
+    def suggests_changes(self) -> bool:
+        """Whether labels may be changed that nobody has looked at."""
+        return self.not_usable is None and self.interval[0] >= SURE_NOISE
 
     @property
     def not_usable(self) -> str | None:
@@ -80,7 +87,7 @@ class Verdict:
 def judge_labels(
     labels: np.ndarray,
     probability: np.ndarray,
-    predict_again: Callable[[np.ndarray], np.ndarray] | None,
+    predict_again: Callable[[np.ndarray], np.ndarray],
     seed: int,
     repeats: int,
     neighbour_rate: float | None = None,
@@ -90,8 +97,7 @@ def judge_labels(
 
     Args:
         probability: (N, K) float64, out of sample. predict_again: from other (N,) labels of the same samples to such
-            probabilities; None where only the probabilities are at hand, and then nothing is known of the bias, which
-            counts as 0. repeats: of the bootstrap. progress: called with (repeats done, in all).
+            probabilities. repeats: of the bootstrap. progress: called with (repeats done, in all).
 
     Raises:
         TrainerError: cleanlab is not installed.
@@ -99,14 +105,12 @@ def judge_labels(
     joint = joint_distribution(labels, probability)
     matrix = transition_matrix(joint)
     rate = rate_of(joint)
-    bias = 0.0
-    if predict_again is not None:
-        values, suggested = wrongness(labels, probability, matrix)
-        suspects = most_wrong(values, round(rate * len(labels))) & (values > 0)
-        known = np.where(suspects, suggested, labels)
-        drawn = draw_labels(known, matrix, seed)
-        again = joint_distribution(drawn, predict_again(drawn))
-        bias = rate_of(again) - float(np.mean(drawn != known))
+    # The bias, where labels are known
+    suspects = find_suspects(labels, probability, matrix, rate)
+    known = np.where(suspects.are, suspects.suggested, labels)
+    drawn = draw_labels(known, matrix, seed)
+    bias = rate_of(joint_distribution(drawn, predict_again(drawn))) - float(np.mean(drawn != known))
+    # The interval
     rates = np.empty(repeats)
     for number in range(repeats):
         rows = bootstrap_rows(len(labels), seed, number)
@@ -121,7 +125,6 @@ def judge_labels(
         bias=bias,
         neighbours=neighbour_rate,
         matrix=matrix,
-        joint=joint,
     )
 
 

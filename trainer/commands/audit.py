@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from datatools.format.dataset import Dataset
     from trainer.audit.folder_audit import Audited, Evidence
 
-SHOWN_CONFUSIONS = 3
 AUDIT_SIZE = 160
 """Pixels a side of the dataset that a folder is converted to."""
 
@@ -161,6 +160,8 @@ def _features(dataset: Dataset, features: str | None, backbone: str, size: int, 
 
 
 def _tell(made: Audited, evidence: Evidence, dataset: Dataset) -> None:
+    from trainer.audit.noise_estimate import largest_flips
+
     facts, verdict = made.facts, made.verdict
     low, high = verdict.interval
     too_high = 100 * max(0.0, verdict.bias)
@@ -174,7 +175,7 @@ def _tell(made: Audited, evidence: Evidence, dataset: Dataset) -> None:
         echo(f"second opinion {verdict.neighbours:.1%} by neighbours in feature space: {apart:.0f} points apart")
     if verdict.not_usable is not None:
         echo(f"not usable: {verdict.not_usable}; look at the images on the page, and pass no rate on")
-    confusions = _confusions(verdict.matrix, dataset.metadata.class_names)
+    confusions = largest_flips(verdict.matrix, dataset.metadata.class_names)
     if confusions:
         echo(f"likeliest confusions, true to given: {confusions}")
     echo(
@@ -188,19 +189,6 @@ def _tell(made: Audited, evidence: Evidence, dataset: Dataset) -> None:
             f"truth: {truth['noise_rate']:.1%} wrong; of the suspects precision {truth['precision']:.1%}, recall "
             f"{truth['recall']:.1%}, F1 {truth['f1']:.3f}"
         )
-
-
-def _confusions(matrix: Any, names: tuple[str, ...]) -> str:
-    import numpy as np
-
-    flips = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-flips, axis=None, kind="stable")[:SHOWN_CONFUSIONS]
-    pairs = [divmod(int(place), len(names)) for place in order]
-    return ", ".join(
-        f"{' '.join(names[i].split())} to {' '.join(names[j].split())} {flips[i, j]:.0%}"
-        for i, j in pairs
-        if flips[i, j] > 0
-    )
 
 
 def _pass_on(made: Audited, dataset: Dataset) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from datatools import convert, corrupt, open_dataset
+from tests.support.tiny import examples, write_dataset
 from trainer.audit.noise_estimate import default_path
 from trainer.commands import main as trainer
 from trainer.data import load
@@ -85,6 +86,15 @@ def test_weak_features_are_not_usable_and_nothing_is_suggested(noisy: Path, tmp_
     assert "no change is suggested unseen" in done.output
     assert len((out / "suggestions.csv").read_text().splitlines()) == 1
     assert 'id="not-usable"' in (out / "review.html").read_text(encoding="utf-8")
+
+
+def test_images_of_one_class_alone_are_one_line(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "tiny", examples(12, 1), examples(6, 1), num_classes=3)
+    features = pixels_file(dataset, tmp_path / "pixels.npz")
+    done = invoke(["audit", str(dataset.path), "--features", str(features), "--out", str(tmp_path / "audit")])
+    assert done.exit_code == 1
+    assert "all images have one label, two or more are expected" in done.output
+    assert not (tmp_path / "audit").exists()
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def test_simulated_labels_follow_the_matrix_and_the_seed() -> None:
 
 
 def verdict(agreement: float, bias: float) -> Verdict:
-    return Verdict(agreement, 0.2, 0.15, 0.25, bias, None, np.eye(2), np.eye(2) / 2)
+    return Verdict(agreement, 0.2, 0.15, 0.25, bias, None, np.eye(2))
 
 
 def test_a_verdict_abstains_for_too_little_agreement_and_for_too_large_a_bias() -> None:
