@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from slices import SOURCES, NoisyData, Plan, Slice, measured, run_script, text_table, train_all, write_results
+from slices import (
+    SOURCES,
+    Slice,
+    add_comparison_options,
+    by_noise,
+    comparison_facts,
+    comparison_plans,
+    measured,
+    run_script,
+    text_table,
+    train_all,
+    write_results,
+)
 
 METHODS = ("default", "active-bias", "co-teaching", "selfie")
 FIGURES = {
@@ -35,7 +47,7 @@ FIGURES = {
 def main() -> None:
     arguments = parse()
     work, out = arguments.work.resolve(), arguments.out or result_path(arguments)
-    planned = plans(arguments)
+    planned = comparison_plans(arguments)
 
     def write() -> None:
         write_results(out, f"four_methods-{arguments.data}", figures(arguments, [measured(p, work) for p in planned]))
@@ -53,21 +65,8 @@ def main() -> None:
 
 def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--data", choices=sorted(SOURCES), required=True, help="which images, from DATATOOLS_REAL_DATA")
-    add("--work", type=Path, required=True, metavar="DIR", help="datasets and runs; kept, and taken up again")
-    add("--limit", type=int, default=4000, metavar="N", help="images of each split; default 4000")
-    add("--network", default="small-cnn", help="default small-cnn")
-    add("--epochs", type=int, default=30, metavar="E", help="of each run; default 30")
-    add("--noise", nargs="+", default=["pair", "symmetric"], metavar="TYPE", help="default pair symmetric")
-    add("--rate", type=float, default=0.4, metavar="R", help="share of wrong labels; default 0.4")
-    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="S", help="of noise and of training; default 0 1 2")
-    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help="default: all four")
-    add("--engine", choices=["tensorflow", "jax"], default="tensorflow", help="default tensorflow")
-    add("--device", default="auto", help="auto, cpu, gpu or gpu:N; default auto")
-    add("--minutes", type=float, metavar="M", help="end cleanly after so many; default: go to the end")
-    add("--force", action="store_true", help="go on with runs that other code or another device began")
-    add("--out", type=Path, metavar="FILE", help="default bench/results/four_methods-DATA.json")
+    parser.add_argument("--data", choices=sorted(SOURCES), required=True, help="which images, from DATATOOLS_REAL_DATA")
+    add_comparison_options(parser, "four_methods", METHODS, 30, "all four")
     return parser.parse_args(given)
 
 
@@ -75,38 +74,13 @@ def result_path(arguments: argparse.Namespace) -> Path:
     return machine.RESULTS / f"four_methods-{arguments.data}.json"
 
 
-def plans(arguments: argparse.Namespace) -> list[Plan]:
-    """All runs, a seed's together, so that the first ones already make a table."""
-    settings = {key: getattr(arguments, key) for key in ("network", "epochs", "engine", "device")}
-    return [
-        Plan(
-            method,
-            NoisyData(arguments.data, arguments.limit, noise, arguments.rate, seed),
-            {**settings, "seed": seed},
-        )
-        for seed in arguments.seeds
-        for noise in arguments.noise
-        for method in arguments.methods
-    ]
-
-
 def figures(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the result file holds; errors and shares as fractions."""
     return {
-        "complete": all(run["finished"] for run in runs),
-        "runs_finished": sum(run["finished"] for run in runs),
-        "runs_planned": len(runs),
-        "settings": {
-            key: getattr(arguments, key)
-            for key in ("data", "limit", "network", "epochs", "noise", "rate", "seeds", "methods", "engine")
-        },
+        **comparison_facts(arguments, runs),
         "over_seeds": {noise: over_seeds(own) for noise, own in by_noise(runs).items()},
         "runs": runs,
     }
-
-
-def by_noise(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {noise: [run for run in runs if run["noise"] == noise] for noise in dict.fromkeys(r["noise"] for r in runs)}
 
 
 def over_seeds(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

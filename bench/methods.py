@@ -19,11 +19,22 @@ import argparse
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import machine
-from slices import SOURCES, NoisyData, Plan, Slice, measured, run_script, text_table, train_all, write_results
+from slices import (
+    SOURCES,
+    Slice,
+    add_comparison_options,
+    by_noise,
+    comparison_facts,
+    comparison_plans,
+    measured,
+    run_script,
+    text_table,
+    train_all,
+    write_results,
+)
 
 FIGURES = {"last_test_error": "last", "mean_last10_test_error": "mean of last 10", "best_test_error": "best"}
 """What is averaged over seeds, and how the table calls it."""
@@ -33,7 +44,7 @@ CONFIDENCE = 0.95
 def main() -> None:
     arguments = parse()
     work, out = arguments.work.resolve(), arguments.out or machine.RESULTS / f"methods-{arguments.data}.json"
-    planned = plans(arguments)
+    planned = comparison_plans(arguments)
 
     def write() -> None:
         write_results(out, f"methods-{arguments.data}", figures(arguments, [measured(plan, work) for plan in planned]))
@@ -41,8 +52,8 @@ def main() -> None:
     def go() -> bool:
         from trainer.reporters.console import Console
 
-        own = Slice(arguments.minutes, Console(arguments.epochs))
-        finished = train_all(planned, work, own, arguments.force, write)
+        time_slice = Slice(arguments.minutes, Console(arguments.epochs))
+        finished = train_all(planned, work, time_slice, arguments.force, write)
         for noise, methods in figures(arguments, [measured(plan, work) for plan in planned])["over_seeds"].items():
             print(f"\n{arguments.data}, {noise}, {arguments.epochs} epochs; test error in %, mean and 95% interval")
             print(table(methods))
@@ -55,55 +66,17 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     from trainer.methods import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--work", type=Path, required=True, metavar="DIR", help="datasets and runs; kept, and taken up again")
-    add(
-        "--data", choices=sorted(SOURCES), default="mnist", help="which images, from DATATOOLS_REAL_DATA; default mnist"
-    )
-    add("--limit", type=int, default=4000, metavar="N", help="images of each split; default 4000")
-    add("--network", default="small-cnn", help="default small-cnn")
-    add("--epochs", type=int, default=15, metavar="E", help="of each run; default 15")
-    add("--noise", nargs="+", default=["pair", "symmetric"], metavar="TYPE", help="default pair symmetric")
-    add("--rate", type=float, default=0.4, metavar="R", help="share of wrong labels; default 0.4")
-    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="S", help="of noise and of training; default 0 1 2")
-    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help="default: all there are")
-    add("--engine", choices=["tensorflow", "jax"], default="tensorflow", help="default tensorflow")
-    add("--device", default="auto", help="auto, cpu, gpu or gpu:N; default auto")
-    add("--minutes", type=float, metavar="M", help="end cleanly after so many; default: go to the end")
-    add("--force", action="store_true", help="go on with runs that other code or another device began")
-    add("--out", type=Path, metavar="FILE", help="default bench/results/methods-DATA.json")
+    source = "from DATATOOLS_REAL_DATA; default mnist"
+    parser.add_argument("--data", choices=sorted(SOURCES), default="mnist", help=source)
+    add_comparison_options(parser, "methods", METHODS, 15, "all there are")
     return parser.parse_args(given)
-
-
-def plans(arguments: argparse.Namespace) -> list[Plan]:
-    """All runs, a seed's together, so that the first ones already make a table."""
-    settings = {key: getattr(arguments, key) for key in ("network", "epochs", "engine", "device")}
-    return [
-        Plan(
-            method,
-            NoisyData(arguments.data, arguments.limit, noise, arguments.rate, seed),
-            {**settings, "seed": seed},
-        )
-        for seed in arguments.seeds
-        for noise in arguments.noise
-        for method in arguments.methods
-    ]
 
 
 def figures(arguments: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the result file holds; errors as fractions."""
-    by_noise = {
-        noise: [run for run in runs if run["noise"] == noise] for noise in dict.fromkeys(r["noise"] for r in runs)
-    }
-    over_seeds = {noise: methods_of(chosen) for noise, chosen in by_noise.items()}
+    over_seeds = {noise: methods_of(chosen) for noise, chosen in by_noise(runs).items()}
     return {
-        "complete": all(run["finished"] for run in runs),
-        "runs_finished": sum(run["finished"] for run in runs),
-        "runs_planned": len(runs),
-        "settings": {
-            key: getattr(arguments, key)
-            for key in ("data", "limit", "network", "epochs", "noise", "rate", "seeds", "methods", "engine")
-        },
+        **comparison_facts(arguments, runs),
         "over_seeds": over_seeds,
         "not_below_default": {
             noise: [name for name, row in methods.items() if row.get("over_default", {}).get("mean", -1) >= 0]

@@ -8,13 +8,14 @@ So WORK/runs alone has to be carried from one machine to another.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,63 @@ class Plan:
         print(f"\n{directory.relative_to(work)}", flush=True)
         config = resolve(self.method, dataset, **self.settings)
         train(config, dataset, directory, reporter, resume=directory.exists(), force=force)
+
+
+def add_comparison_options(
+    parser: argparse.ArgumentParser, name: str, methods: Collection[str], epochs: int, all_methods: str
+) -> None:
+    """The options of a script that compares methods on a part of an image set.
+
+    Args:
+        name: of the script, and of its results. methods: those that there are; all_methods: all of them, in words.
+    """
+    add = parser.add_argument
+    add("--work", type=Path, required=True, metavar="DIR", help="datasets and runs; kept, and taken up again")
+    add("--limit", type=int, default=4000, metavar="N", help="images of each split; default 4000")
+    add("--network", default="small-cnn", help="default small-cnn")
+    add("--epochs", type=int, default=epochs, metavar="E", help=f"of each run; default {epochs}")
+    add("--noise", nargs="+", default=["pair", "symmetric"], metavar="TYPE", help="default pair symmetric")
+    add("--rate", type=float, default=0.4, metavar="R", help="share of wrong labels; default 0.4")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="S", help="of noise and of training; default 0 1 2")
+    default = f"default: {all_methods}"
+    add("--methods", nargs="+", choices=list(methods), default=list(methods), metavar="METHOD", help=default)
+    add("--engine", choices=["tensorflow", "jax"], default="tensorflow", help="default tensorflow")
+    add("--device", default="auto", help="auto, cpu, gpu or gpu:N; default auto")
+    add("--minutes", type=float, metavar="M", help="end cleanly after so many; default: go to the end")
+    add("--force", action="store_true", help="go on with runs that other code or another device began")
+    add("--out", type=Path, metavar="FILE", help=f"default bench/results/{name}-DATA.json")
+
+
+def comparison_plans(arguments: argparse.Namespace) -> list[Plan]:
+    """All runs of a comparison, a seed's together, so that the first ones already make a table."""
+    settings = {key: getattr(arguments, key) for key in ("network", "epochs", "engine", "device")}
+    return [
+        Plan(
+            method,
+            NoisyData(arguments.data, arguments.limit, noise, arguments.rate, seed),
+            {**settings, "seed": seed},
+        )
+        for seed in arguments.seeds
+        for noise in arguments.noise
+        for method in arguments.methods
+    ]
+
+
+def comparison_facts(arguments: argparse.Namespace, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the result file of a comparison holds of how far it is, and of its settings."""
+    return {
+        "complete": all(run["finished"] for run in runs),
+        "runs_finished": sum(run["finished"] for run in runs),
+        "runs_planned": len(runs),
+        "settings": {
+            key: getattr(arguments, key)
+            for key in ("data", "limit", "network", "epochs", "noise", "rate", "seeds", "methods", "engine")
+        },
+    }
+
+
+def by_noise(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {noise: [run for run in runs if run["noise"] == noise] for noise in dict.fromkeys(r["noise"] for r in runs)}
 
 
 class Slice:

@@ -31,7 +31,7 @@ def test_help_says_what_is_claimed(script: str) -> None:
 
 def test_four_methods_plans_every_run_once_seed_by_seed(bench: Callable[[str], Any], tmp_path: Path) -> None:
     script = bench("four_methods")
-    planned = script.plans(script.parse(["--data", "mnist", "--work", str(tmp_path)]))
+    planned = script.comparison_plans(script.parse(["--data", "mnist", "--work", str(tmp_path)]))
     assert len(planned) == 4 * 2 * 3
     assert [plan.settings["seed"] for plan in planned] == [0] * 8 + [1] * 8 + [2] * 8
     assert len({plan.directory(tmp_path) for plan in planned}) == 24
@@ -155,7 +155,7 @@ def test_four_methods_averages_finished_runs_over_seeds(bench: Callable[[str], A
     script, slices = bench("four_methods"), bench("slices")
     given = ["--data", "mnist", "--work", str(tmp_path), "--methods", "default", "selfie", "--noise", "pair"]
     arguments = script.parse(given)
-    planned = script.plans(arguments)
+    planned = script.comparison_plans(arguments)
     for plan, best in zip(planned[:5], [0.2, 0.1, 0.4, 0.2, 0.3], strict=True):
         write_run(plan.directory(tmp_path), [0.5, best], finished=best != 0.3)
     found = script.figures(arguments, [slices.measured(plan, tmp_path) for plan in planned])
@@ -178,7 +178,7 @@ def test_one_seed_has_no_deviation(bench: Callable[[str], Any]) -> None:
 
 def test_methods_plans_all_of_the_registry_under_one_recipe(bench: Callable[[str], Any], tmp_path: Path) -> None:
     script = bench("methods")
-    planned = script.plans(script.parse(["--work", str(tmp_path)]))
+    planned = script.comparison_plans(script.parse(["--work", str(tmp_path)]))
     assert [plan.method for plan in planned] == [*ALL_METHODS] * 6
     assert len({plan.directory(tmp_path) for plan in planned}) == 6 * len(ALL_METHODS)
     recipes = [{key: value for key, value in plan.settings.items() if key != "seed"} for plan in planned]
@@ -189,7 +189,7 @@ def test_methods_plans_all_of_the_registry_under_one_recipe(bench: Callable[[str
 def test_methods_names_what_does_not_end_below_default(bench: Callable[[str], Any], tmp_path: Path) -> None:
     script, slices = bench("methods"), bench("slices")
     arguments = script.parse(["--work", str(tmp_path), "--methods", "default", "gce", "selfie", "--noise", "pair"])
-    planned = script.plans(arguments)
+    planned = script.comparison_plans(arguments)
     last = [0.4, 0.3, 0.4, 0.5, 0.2, 0.6, 0.6, 0.1]
     for plan, error in zip(planned, last, strict=False):
         write_run(plan.directory(tmp_path), [0.5, error])
